@@ -1,0 +1,49 @@
+"""diffkit: a diffusion model is a handful of small parts; compose any of them into a run.
+
+Importing this package imports neither torch nor lightning; its functions do so when they are called.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from diffkit.compose.plugins import Component, hookimpl
+from diffkit.core.errors import DiffkitError
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+    from diffkit.pipeline import Pipeline
+
+__version__ = "0.1.0"
+__all__ = ["Component", "DiffkitError", "compose", "create", "hookimpl", "load"]
+
+
+def load(path: str | Path) -> "Pipeline":
+    """Load a run or a bundle for sampling: `diffkit.load("runs/last").sample(n=4)`.
+
+    Raises `DiffkitError` if there is none at `path`, if it is damaged, or if a plugin that it needs is missing.
+    """
+    from diffkit.pipeline import load
+
+    return load(path)
+
+
+def create(kind: str, name: str, **values: Any) -> Any:
+    """Build one part by name: `diffkit.create("sampler", "ddim", eta=0.5)`.
+
+    Raises `DiffkitError` for an unknown kind, name or hyperparameter, and for a value out of its range.
+    """
+    from diffkit.compose.build import create
+
+    return create(kind, name, **values)
+
+
+def compose(overrides: Sequence[str] = (), verb: str = "train") -> "DictConfig":
+    """The config that `diffkit <verb> <overrides>` would run with.
+
+    Raises `DiffkitError` for an override that does not fit.
+    """
+    from diffkit.compose.hydra import compose
+
+    return compose(overrides, verb)

@@ -1,0 +1,1 @@
+"""From names to objects: plugins, Hydra, building, checking."""

@@ -1,0 +1,50 @@
+"""What a part is: the interfaces, and the model that binds them.
+
+Names are loaded when they are first asked for, so that importing this package does not import torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from diffkit.core.codec import Codec
+    from diffkit.core.condition import Condition, ConditionSpec
+    from diffkit.core.conditioner import Conditioner
+    from diffkit.core.data import Data, DataSpec
+    from diffkit.core.denoiser import DenoiserNetwork
+    from diffkit.core.errors import DiffkitError
+    from diffkit.core.grid import Grid
+    from diffkit.core.guidance import Branches, Denoise, Guidance
+    from diffkit.core.model import DiffusionModel
+    from diffkit.core.noise import Noise
+    from diffkit.core.objective import TimeDensity, Weighting
+    from diffkit.core.prediction import Prediction
+    from diffkit.core.sampler import Sampler, State
+    from diffkit.core.schedule import Schedule
+    from diffkit.core.types import Batch, Count, Fraction, Natural, NonNegative, Positive, Range, Shape
+
+_HOME = {
+    "codec": ["Codec"],
+    "condition": ["Condition", "ConditionSpec"],
+    "conditioner": ["Conditioner"],
+    "data": ["Data", "DataSpec"],
+    "denoiser": ["DenoiserNetwork"],
+    "errors": ["DiffkitError"],
+    "grid": ["Grid"],
+    "guidance": ["Branches", "Denoise", "Guidance"],
+    "model": ["DiffusionModel"],
+    "noise": ["Noise"],
+    "objective": ["TimeDensity", "Weighting"],
+    "prediction": ["Prediction"],
+    "sampler": ["Sampler", "State"],
+    "schedule": ["Schedule"],
+    "types": ["Batch", "Count", "Fraction", "Natural", "NonNegative", "Positive", "Range", "Shape"],
+}
+_WHERE = {name: module for module, names in _HOME.items() for name in names}
+__all__ = sorted(_WHERE)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"diffkit.core.{_WHERE[name]}"), name)

@@ -1,0 +1,84 @@
+"""Conditions: what a denoiser is told beside x_t, in typed slots."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from torch.nn.functional import pad
+
+
+@dataclass(frozen=True)
+class ConditionSpec:
+    """The width of each slot of a condition, or None where the slot is not used."""
+
+    vector: int | None = None
+    sequence: int | None = None
+    spatial: int | None = None
+
+
+@dataclass(frozen=True)
+class Condition:
+    """An encoded condition for b rows. A slot that is not used is None; `Condition()` conditions on nothing."""
+
+    vector: Float[Tensor, "b d"] | None = None
+    sequence: Float[Tensor, "b l e"] | None = None
+    mask: Bool[Tensor, "b l"] | None = None
+    """True where `sequence` holds a token."""
+    spatial: Float[Tensor, "b c *s"] | None = None
+
+    def map(self, f: Callable[[Tensor], Tensor]) -> "Condition":
+        """The condition with `f` applied to every tensor in it."""
+        tensors = {field.name: getattr(self, field.name) for field in fields(self)}
+        return Condition(**{name: None if a is None else f(a) for name, a in tensors.items()})
+
+
+def _slot(conditions: Sequence[Condition], name: str) -> list[Tensor]:
+    return [a for a in (getattr(c, name) for c in conditions) if a is not None]
+
+
+def merge_specs(specs: Sequence[ConditionSpec]) -> ConditionSpec:
+    """The widths of `merge`d conditions."""
+
+    def widths(name: str) -> list[int]:
+        return [w for w in (getattr(s, name) for s in specs) if w is not None]
+
+    vector, sequence, spatial = widths("vector"), widths("sequence"), widths("spatial")
+    return ConditionSpec(sum(vector) or None, max(sequence, default=None), sum(spatial) or None)
+
+
+def merge(conditions: Sequence[Condition]) -> Condition:
+    """Several conditions of the same rows as one.
+
+    Vectors and channels are put side by side; sequences one after the other, the narrower padded with zeros.
+    """
+    vector, spatial = _slot(conditions, "vector"), _slot(conditions, "spatial")
+    sequence, mask = _slot(conditions, "sequence"), _slot(conditions, "mask")
+    width = max((s.shape[-1] for s in sequence), default=0)
+    return Condition(
+        torch.cat(vector, 1) if vector else None,
+        torch.cat([pad(s, (0, width - s.shape[-1])) for s in sequence], 1) if sequence else None,
+        torch.cat(mask, 1) if mask else None,
+        torch.cat(spatial, 1) if spatial else None,
+    )
+
+
+def stack(conditions: Sequence[Condition]) -> Condition:
+    """The rows of several conditions of the same slots, one after the other; shorter sequences are padded."""
+    sequence, mask = _slot(conditions, "sequence"), _slot(conditions, "mask")
+    length = max((s.shape[1] for s in sequence), default=0)
+    vector, spatial = _slot(conditions, "vector"), _slot(conditions, "spatial")
+    return Condition(
+        torch.cat(vector) if vector else None,
+        torch.cat([pad(s, (0, 0, 0, length - s.shape[1])) for s in sequence]) if sequence else None,
+        torch.cat([pad(m, (0, length - m.shape[1])) for m in mask]) if mask else None,
+        torch.cat(spatial) if spatial else None,
+    )
+
+
+def choose(keep: Bool[Tensor, " b"], a: Condition, b: Condition) -> Condition:
+    """Row by row, `a` where `keep` and `b` elsewhere; both have the same slots and rows."""
+    both = stack([a, b])
+    rows = torch.arange(len(keep), device=keep.device)
+    return both.map(lambda tensor: tensor[torch.where(keep, rows, rows + len(keep))])

@@ -1,0 +1,104 @@
+"""Conditioners: from a batch's columns to conditions, and the null that stands for none."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import torch
+from jaxtyping import Bool
+from torch import Tensor, nn
+
+from diffkit.core.condition import Condition, ConditionSpec, choose, merge, merge_specs
+from diffkit.core.types import Batch
+
+
+class Conditioner(nn.Module, ABC):
+    """Encodes one column of a batch. It knows nothing of dropout or of the null: those belong to the model."""
+
+    key: ClassVar[str]
+    """The column it reads: `"label"` (b,) integers, `"text"` a list of b strings, or one that a data part offers."""
+
+    @property
+    @abstractmethod
+    def spec(self) -> ConditionSpec:
+        """The width of each slot that `forward` fills."""
+
+    @abstractmethod
+    def forward(self, batch: Batch) -> Condition:
+        """The condition of each row of `batch[self.key]`."""
+
+
+class Null(nn.Module):
+    """The learned condition that stands for none, one for each slot of a conditioner."""
+
+    def __init__(self, spec: ConditionSpec) -> None:
+        super().__init__()
+        self.vector = None if spec.vector is None else nn.Parameter(torch.zeros(spec.vector))
+        self.sequence = None if spec.sequence is None else nn.Parameter(torch.zeros(spec.sequence))
+        self.spatial = None if spec.spatial is None else nn.Parameter(torch.zeros(spec.spatial))
+
+    def forward(self, rows: int, size: Sequence[int] = ()) -> Condition:
+        """The null for `rows` rows: one token where there is a sequence; `size` is that of the spatial slot."""
+        sequence, spatial = self.sequence, self.spatial
+        return Condition(
+            None if self.vector is None else self.vector.expand(rows, -1),
+            None if sequence is None else sequence.expand(rows, 1, -1),
+            None if sequence is None else torch.ones(rows, 1, dtype=torch.bool, device=sequence.device),
+            None if spatial is None else spatial.reshape(-1, *[1] * len(size)).expand(rows, -1, *size),
+        )
+
+
+class Conditioners(nn.Module):
+    """An ordered list of conditioners and their nulls; an empty list is an unconditional model.
+
+    A row has no condition of a kind, and gets its null, where the batch lacks the column, or where the column
+    holds None (a list) or -1 (a tensor of labels).
+    """
+
+    def __init__(self, conditioners: Sequence[Conditioner], size: Sequence[int] = ()) -> None:
+        super().__init__()
+        self.parts = nn.ModuleList(conditioners)
+        self.nulls = nn.ModuleList(Null(c.spec) for c in conditioners)
+        self.spec = merge_specs([c.spec for c in conditioners])
+        self.keys = [c.key for c in conditioners]
+        self.size = tuple(size)
+
+    def null(self, rows: int) -> Condition:
+        """The condition of `rows` rows that were told nothing."""
+        return merge([null(rows, self.size) for null in self.nulls])
+
+    def forward(self, batch: Batch, rows: int, keep: Bool[Tensor, "c b"] | None = None) -> Condition:
+        """The merged condition of `rows` rows.
+
+        `keep[i]` says for each row whether it keeps the i-th condition (training drops some); None keeps all.
+        """
+        device = next((p.device for p in self.nulls.parameters()), torch.device("cpu"))
+        conditions = []
+        for i, (part, null) in enumerate(zip(self.parts, self.nulls, strict=True)):
+            present = _present(batch.get(part.key), rows, device)
+            kept = present if keep is None else present & keep[i]
+            conditions.append(_encode(part, null(rows, self.size), batch, present, kept))
+        return merge(conditions)
+
+
+def _present(column: Any, rows: int, device: torch.device) -> Bool[Tensor, " b"]:
+    if column is None:
+        return torch.zeros(rows, dtype=torch.bool, device=device)
+    if isinstance(column, Tensor):
+        return torch.ones(rows, dtype=torch.bool, device=device) if column.is_floating_point() else column >= 0
+    return torch.tensor([value is not None for value in column], device=device)
+
+
+def _encode(part: nn.Module, null: Condition, batch: Batch, present: Tensor, kept: Tensor) -> Condition:
+    """`part`'s condition where `kept`, `null` elsewhere; only rows that have the column are encoded."""
+    column = batch.get(part.key)
+    everywhere = (isinstance(column, list) and None not in column) or bool(present.all())
+    if everywhere:
+        return choose(kept, part(batch), null)
+    if not bool(present.any()):
+        return null
+    index = present.nonzero().squeeze(1)
+    some = column[index] if isinstance(column, Tensor) else [column[i] for i in index.tolist()]
+    place = torch.zeros(len(present), dtype=torch.long, device=present.device)
+    place[index] = torch.arange(len(index), device=present.device)
+    return choose(kept, part({part.key: some}).map(lambda a: a[place]), null)

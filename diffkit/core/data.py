@@ -1,0 +1,103 @@
+"""Data: what a set of samples says of itself, and its order in training."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from diffkit.core.noise import generator
+from diffkit.core.types import Batch, Shape
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+
+@dataclass(frozen=True)
+class DataSpec:
+    """What a model needs to know of its data, and a bundle carries: plain values, so that it can be saved as JSON."""
+
+    shape: Shape
+    """Of one sample."""
+    conditions: Mapping[str, int | None] = field(default_factory=dict)
+    """The columns offered beside `"x"`: the number of classes for labels, None for text."""
+    unit: str = ""
+    """The physical unit of the values, as the data come: `"grey level"`, `"cm"`."""
+    mean: tuple[float, ...] = (0.0,)
+    """One number, or one for each entry of the first axis of a sample, in `unit`."""
+    scale: tuple[float, ...] = (1.0,)
+    """As `mean`: what one unit of the model's space is in `unit`; the standardised data have unit variance."""
+    low: float | None = None
+    """No value is below this, in `unit` (None: unbounded)."""
+    high: float | None = None
+    """No value is above this, in `unit`."""
+
+    def standardise(self, x: Float[Tensor, " b *d"]) -> Float[Tensor, " b *d"]:
+        """From the data's own units to zero mean and unit variance."""
+        return (x - self._like(self.mean, x)) / self._like(self.scale, x)
+
+    def restore(self, x: Float[Tensor, " b *d"]) -> Float[Tensor, " b *d"]:
+        """From standardised values to the data's own units, kept between `low` and `high`."""
+        x = x * self._like(self.scale, x) + self._like(self.mean, x)
+        return x if self.low is None and self.high is None else x.clamp(self.low, self.high)
+
+    def _like(self, values: tuple[float, ...], x: Tensor) -> Tensor:
+        return torch.tensor(values, dtype=x.dtype, device=x.device).reshape(-1, *[1] * (x.ndim - 2))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The spec as plain JSON values."""
+        return {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "DataSpec":
+        """The spec that `to_dict` gave `values` for."""
+        return cls(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
+
+
+class Data(ABC):
+    """A set of samples: a part of this kind is a `LightningDataModule` that implements this interface too.
+
+    Its loaders yield batches: dicts with `"x"` (b, *shape), standardised, and the columns of `spec.conditions`.
+    Its constructor reads and loads nothing but what `spec` needs; `setup` does the rest.
+    """
+
+    spec: DataSpec
+
+    @abstractmethod
+    def reference(self, split: Literal["train", "test"]) -> Batch:
+        """All rows (or a large sample of them) of one split, standardised, with their conditions."""
+
+    @abstractmethod
+    def draw(self, x: Float[Tensor, "rows columns *d"], titles: Sequence[str] = ()) -> "Image":
+        """A picture of samples in the data's own units, laid out in rows and columns.
+
+        `titles` are those of the columns. Pictures take a tile each; points of one panel are drawn in it together:
+        then `x` is (rows, columns, n, *shape), n points a panel.
+        """
+
+
+def rows_of(columns: Batch, index: Tensor) -> dict[str, Any]:
+    """The rows `index` of every column; lists are indexed one by one."""
+    listed = index.tolist() if any(isinstance(c, list) for c in columns.values()) else []
+    return {name: [c[i] for i in listed] if isinstance(c, list) else c[index] for name, c in columns.items()}
+
+
+def epoch_order(seed: int, epoch: int, rows: int) -> Tensor:
+    """The order of the rows in one epoch: a permutation that depends on `(seed, epoch)` alone."""
+    return torch.randperm(rows, generator=generator("order", seed, epoch))
+
+
+def order(seed: int, rows: int, batch_size: int, start: int = 0) -> Iterator[Tensor]:
+    """The rows of every batch from the `start`-th on, without end; an epoch's remainder begins the next batch."""
+    position = start * batch_size
+    epoch, offset = divmod(position, rows)
+    left = epoch_order(seed, epoch, rows)[offset:]
+    while True:
+        while len(left) < batch_size:
+            epoch += 1
+            left = torch.cat([left, epoch_order(seed, epoch, rows)])
+        yield left[:batch_size]
+        left = left[batch_size:]

@@ -1,0 +1,28 @@
+"""The one exception base, and the sentence for an unknown name."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class DiffkitError(Exception):
+    """A mistake that its reader can mend: what is wrong, where, and what to do.
+
+    The command prints it without a traceback and exits with `status` (2: the user's mistake).
+    """
+
+    status = 2
+
+
+class RunFailed(DiffkitError):
+    """A run that started and then failed by itself (exit status 3)."""
+
+    status = 3
+
+
+def nearest(name: str, allowed: Iterable[str]) -> str:
+    """One clause that names the close matches of `name`, or else everything that is allowed."""
+    allowed = sorted(allowed)
+    close = get_close_matches(name, allowed, n=3, cutoff=0.6)
+    if close:
+        return f"did you mean {' or '.join(repr(c) for c in close)}?"
+    return f"choose one of: {', '.join(allowed) or '(none is installed)'}"

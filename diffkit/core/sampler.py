@@ -1,0 +1,92 @@
+"""Samplers: from noise to data in a few calls of a denoiser, and the one driver that runs them."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from diffkit.core.schedule import Schedule
+
+Times = Float[Tensor, " n"]
+
+
+@dataclass(frozen=True)
+class State:
+    """Where a sampler is after one step."""
+
+    step: int
+    """The number of steps made, from 1."""
+    t: float
+    """The time that `x` belongs to."""
+    x: Tensor
+    """x_t, (b, *shape)."""
+    x_0: Tensor
+    """The denoiser's answer in this step, (b, *shape)."""
+
+
+class Sampler(ABC):
+    """Walks a grid of times from noise to data. A frozen dataclass that keeps nothing between calls."""
+
+    @property
+    @abstractmethod
+    def order(self) -> int:
+        """The order of convergence of its deterministic form."""
+
+    @abstractmethod
+    def steps(
+        self,
+        denoise: Callable[[Tensor, Tensor], Tensor],
+        schedule: Schedule,
+        x: Float[Tensor, " b *d"],
+        times: Float[Tensor, " n"],
+        noise: Callable[[Tensor], Tensor],
+    ) -> Iterator[State]:
+        """Yield a state for each pair of neighbouring times; the last one's `x` is the sample.
+
+        `denoise(x_t, t)` gives x_0 for `t` of shape (); `times` fall and end at 0, where sigma is 0; `noise(x)` gives
+        the next standard normal noise like `x`. `x` is not written into.
+        """
+
+
+def prior(schedule: Schedule, times: Float[Tensor, " n"], noise: Float[Tensor, " b *d"]) -> Float[Tensor, " b *d"]:
+    """The state at the grid's first time, from standard normal noise, for data of zero mean and unit variance.
+
+    Where the grid starts with some signal left, its variance is that of x_t, so that nothing is missing.
+    """
+    alpha, sigma = schedule(times[0])
+    return (alpha.square() + sigma.square()).sqrt() * noise
+
+
+def calls(sampler: Sampler, schedule: Schedule, times: Float[Tensor, " n"]) -> int:
+    """The number of denoiser calls on this grid, found by walking it with a denoiser that costs nothing."""
+    count = 0
+
+    def denoise(x: Tensor, t: Tensor) -> Tensor:
+        nonlocal count
+        count += 1
+        return torch.zeros_like(x)
+
+    for _ in drive(sampler, denoise, schedule, torch.ones(1, 1), times, torch.zeros_like):
+        pass
+    return count
+
+
+def drive(
+    sampler: Sampler,
+    denoise: Callable[[Tensor, Tensor], Tensor],
+    schedule: Schedule,
+    x: Float[Tensor, " b *d"],
+    times: Float[Tensor, " n"],
+    noise: Callable[[Tensor], Tensor],
+) -> Iterator[State]:
+    """Run a sampler without gradients, a state at a time; stop early by leaving the loop."""
+    states = sampler.steps(denoise, schedule, x, times, noise)
+    while True:
+        with torch.no_grad():
+            state = next(states, None)
+        if state is None:
+            return
+        yield state

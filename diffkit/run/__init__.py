@@ -1,0 +1,1 @@
+"""From objects to runs: train, sample, evaluate."""

@@ -1,0 +1,1 @@
+"""The parts that come with diffkit. A plugin like any other: it uses the public API and the same hook."""

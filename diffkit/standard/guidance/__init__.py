@@ -1,0 +1,1 @@
+"""Guidance, one a file."""

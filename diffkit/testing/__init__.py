@@ -1,0 +1,1 @@
+"""Proving a part: oracles and contracts that a plugin author imports."""
