@@ -56,7 +56,7 @@ class DiffusionModel(nn.Module):
         alpha, sigma = self.schedule(t)
         c_skip, c_out = self.prediction(alpha, sigma)
         c_in = (alpha.square() + sigma.square()).rsqrt()
-        logsnr = torch.full((len(x_t),), self.schedule.logsnr(t).item(), device=x_t.device)
+        logsnr = torch.full((len(x_t),), self.schedule.logsnr(t).item(), device=x_t.device, dtype=x_t.dtype)
         output = self.denoiser(c_in.item() * x_t, logsnr, condition).to(x_t.dtype)
         return c_skip.item() * x_t + c_out.item() * output
 

@@ -30,7 +30,7 @@ class Noise:
     def __call__(self, x: Tensor) -> Tensor:
         """The next noise for each row of `x`, with its shape, dtype and device."""
         cuda = x.device.type == "cuda"
-        noise = torch.empty(x.shape, pin_memory=cuda)
+        noise = torch.empty(x.shape, dtype=torch.float32, pin_memory=cuda)
         for row, stream in zip(noise, self._streams, strict=True):
             row.normal_(generator=stream)
         return noise.to(device=x.device, dtype=x.dtype, non_blocking=cuda)

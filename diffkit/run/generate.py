@@ -1,0 +1,168 @@
+"""From a model, a sampler and conditions to samples in the data's own units."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from diffkit.core.condition import Condition
+from diffkit.core.data import DataSpec, rows_of
+from diffkit.core.grid import Grid
+from diffkit.core.guidance import Guidance, guide
+from diffkit.core.model import DiffusionModel
+from diffkit.core.noise import Noise
+from diffkit.core.sampler import Sampler, State, drive, prior
+from diffkit.core.types import Batch
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How samples are drawn: the sampler, the times at which it stops, and what steers it."""
+
+    sampler: Sampler
+    grid: Grid
+    guidance: Sequence[Guidance] = ()
+
+
+def generate(
+    model: DiffusionModel,
+    spec: DataSpec,
+    sampling: Sampling,
+    columns: Batch,
+    ids: Sequence[int],
+    seed: int,
+    negative: Batch | None = None,
+    batch_size: int = 512,
+) -> Float[Tensor, " b *d"]:
+    """One sample for each of `ids`, in the data's own units, as float32 on the CPU.
+
+    `columns` hold the conditions of the samples, row by row (none: an unconditional model, or no condition given);
+    `negative` those that take the null's place in guidance. The noise of a sample depends on `(seed, id)` alone; in
+    batches of another size its values differ by rounding only (about 1e-5 of the data's scale in float32).
+    """
+    with evaluating(model):
+        done = []
+        for first in range(0, len(ids), batch_size):
+            index = torch.arange(first, min(first + batch_size, len(ids)))
+            some = [ids[i] for i in index.tolist()]
+            last = None
+            for last in states(model, spec, sampling, rows_of(columns, index), some, seed, _rows(negative, index)):
+                pass
+            assert last is not None  # a grid has at least one step
+            done.append(decode(model, spec, last.x))
+        return torch.cat(done) if done else torch.empty(0, *spec.shape)
+
+
+def states(
+    model: DiffusionModel,
+    spec: DataSpec,
+    sampling: Sampling,
+    columns: Batch,
+    ids: Sequence[int],
+    seed: int,
+    negative: Batch | None = None,
+) -> Iterator[State]:
+    """One batch of samples as it emerges from noise: the state at the grid's first time, then one for each step.
+
+    States are in the model's own space; `decode` brings them into the data's units. The first one (step 0) has the
+    noise as its `x` and, since nothing was asked yet, as its `x_0` too.
+    """
+    like = _like(model)
+    # the sampler's arithmetic is never below float32, whatever the network's own precision
+    wide = torch.promote_types(like.dtype, torch.float32)
+    with torch.no_grad():
+        condition, null = _conditions(model, columns, negative, len(ids))
+        times, noise = sampling.grid(model.schedule), Noise(seed, ids)
+        shape = model.codec.encode(like.new_zeros(1, *spec.shape)).shape[1:]
+        x = prior(model.schedule, times, noise(like.new_empty(len(ids), *shape, dtype=wide)))
+
+    def bare(x_t: Tensor, t: Tensor, given: Condition) -> Tensor:
+        return model.denoise(x_t.to(like.dtype), t, given).to(wide)
+
+    guided = guide(list(sampling.guidance), bare, null)
+    yield State(0, times[0].item(), x, x)
+    yield from drive(sampling.sampler, lambda x_t, t: guided(x_t, t, condition), model.schedule, x, times, noise)
+
+
+@dataclass(frozen=True)
+class Film:
+    """A few samples emerging from noise: `x_t` and the model's `x_0` for it, in the data's own units, frame by frame.
+
+    `x_t` is divided by the deviation it has in the model's space, so that noise looks alike on every schedule.
+    """
+
+    x_t: Float[Tensor, "frames b *d"]
+    x_0: Float[Tensor, "frames b *d"]
+    t: tuple[float, ...]
+    logsnr: tuple[float, ...]
+
+
+def film(
+    model: DiffusionModel,
+    spec: DataSpec,
+    sampling: Sampling,
+    columns: Batch,
+    ids: Sequence[int],
+    seed: int,
+    negative: Batch | None = None,
+    frames: int = 9,
+) -> Film:
+    """The samples of `generate` on their way: `frames` of them (fewer for fewer steps), the last one the sample."""
+    with evaluating(model):
+        walk = list(states(model, spec, sampling, columns, ids, seed, negative))
+        # a state holds the x_0 that led to it: the x_0 *for* its own x is the next state's, and the sample's its own
+        pairs = [(now, after.x_0) for now, after in zip(walk, walk[1:], strict=False)] + [(walk[-1], walk[-1].x)]
+        index = torch.linspace(0, len(pairs) - 1, min(frames, len(pairs))).round().long().tolist()
+        chosen = [pairs[i] for i in index]
+        t = torch.tensor([state.t for state, _ in chosen], dtype=torch.float64)
+        size = [(a.square() + s.square()).sqrt().item() for a, s in zip(*model.schedule(t), strict=True)]
+        return Film(
+            torch.stack([decode(model, spec, state.x / k) for (state, _), k in zip(chosen, size, strict=True)]),
+            torch.stack([decode(model, spec, x_0) for _, x_0 in chosen]),
+            tuple(t.tolist()),
+            tuple(model.schedule.logsnr(t).tolist()),
+        )
+
+
+def decode(model: DiffusionModel, spec: DataSpec, z: Float[Tensor, " b *e"]) -> Float[Tensor, " b *d"]:
+    """Latents in the data's own units, as float32 on the CPU."""
+    with torch.no_grad():
+        return spec.restore(model.codec.decode(z).float().cpu())
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """The model in evaluation mode; every part of it gets its own mode back in the end."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+def _conditions(
+    model: DiffusionModel, columns: Batch, negative: Batch | None, rows: int
+) -> tuple[Condition, Condition]:
+    """The condition of each row, and what stands for none: the null, or the negative condition."""
+    device = _like(model).device
+    null = model.conditioners.null(rows) if negative is None else model.conditioners(_on(negative, device), rows)
+    return model.conditioners(_on(columns, device), rows), null
+
+
+def _like(model: nn.Module) -> Tensor:
+    """A tensor on the model's device and in its precision."""
+    return next(model.parameters(), torch.empty(0))
+
+
+def _on(columns: Batch, device: torch.device) -> dict[str, Any]:
+    return {name: c.to(device) if isinstance(c, Tensor) else c for name, c in columns.items()}
+
+
+def _rows(columns: Batch | None, index: Tensor) -> dict[str, Any] | None:
+    return None if columns is None else rows_of(columns, index)
