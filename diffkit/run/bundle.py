@@ -1,0 +1,121 @@
+"""Bundles: a model to share, as weights and plain data. Loading one never runs code that it brings."""
+
+import os
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+
+from diffkit.compose.build import build_model
+from diffkit.core.data import DataSpec
+from diffkit.core.errors import DiffkitError
+from diffkit.core.model import DiffusionModel
+from diffkit.run.folder import RunFolder, read_yaml, write_yaml
+
+WEIGHTS = "model.safetensors"
+CONFIG = "config.yaml"
+_LOCAL = ("out", "resume", "trainer", "logger", "callbacks", "optimizer", "group", "tags", "preview_every", "samples")
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A model that is ready to sample, and what is known of it."""
+
+    model: DiffusionModel
+    config: dict[str, Any]
+    """The choices that made it, as plain values; `config["diffkit"]` says what made it: versions, plugins, seeds."""
+    spec: DataSpec
+    """The data it makes."""
+
+
+def save(folder: Path, model: DiffusionModel, config: dict[str, Any], spec: DataSpec) -> None:
+    """Write `model.safetensors` and `config.yaml` into `folder`.
+
+    Keys of `config` that belong to one machine or one training (paths, trainer, loggers) are left out. The digest of
+    the weights stands in the config, so that damage is found. Raises `DiffkitError` if the folder cannot be written.
+    """
+    weights = save_tensors({name: a.detach().cpu().clone(memory_format=torch.contiguous_format) for name, a in model.state_dict().items()})
+    made = dict(config.get("diffkit", {})) | {"spec": spec.to_dict(), "sha256": sha256(weights).hexdigest()}
+    shared = {name: value for name, value in config.items() if name not in (*_LOCAL, "diffkit")}
+    temporary = folder / f".{WEIGHTS}-{os.getpid()}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(weights)
+        os.replace(temporary, folder / WEIGHTS)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise DiffkitError(f"cannot write the bundle in {folder}: {error.strerror or error}") from error
+    write_yaml(folder / CONFIG, shared | {"diffkit": made})
+
+
+def locate(path: str | Path) -> Path:
+    """The bundle's folder at `path`: a run's (`last` is the newest run) or the bundle's own.
+
+    Raises `DiffkitError` if there is none.
+    """
+    folder = Path(path).expanduser()
+    if (folder / WEIGHTS).is_file():
+        return folder
+    run = RunFolder.resolve(path)
+    if not (run.bundle / WEIGHTS).is_file():
+        raise DiffkitError(f"run {run.path} has no bundle yet: it has not finished; continue it with resume={run.path}")
+    return run.bundle
+
+
+def load(path: str | Path) -> Bundle:
+    """The bundle in a run's folder or in a folder of its own.
+
+    Nothing in it is trusted: the weights are checked against their digest, the parts are found by registered name,
+    names and shapes of tensors must fit. Raises `DiffkitError` otherwise.
+    """
+    folder = locate(path)
+    config = read_yaml(folder / CONFIG)
+    made = config.get("diffkit")
+    if not isinstance(made, dict) or not isinstance(made.get("spec"), dict):
+        raise DiffkitError(f"{folder / CONFIG} is not the config of a bundle: its 'diffkit' section is missing")
+    try:
+        spec = DataSpec.from_dict(made["spec"])
+    except TypeError as error:
+        raise DiffkitError(f"{folder / CONFIG} is damaged at 'diffkit.spec': {error}") from error
+    weights = _read_weights(folder / WEIGHTS, str(made.get("sha256")))
+    model = build_model(config, spec)
+    _fill(model, weights, folder)
+    return Bundle(model.eval().requires_grad_(False), config, spec)
+
+
+def _read_weights(path: Path, digest: str) -> dict[str, torch.Tensor]:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DiffkitError(f"cannot read {path}: {error.strerror or error}") from error
+    if sha256(content).hexdigest() != digest:
+        raise DiffkitError(f"{path} is damaged: it does not have the digest that its config names; copy it again")
+    try:
+        return load_tensors(content)
+    except SafetensorError as error:
+        raise DiffkitError(f"{path} is damaged: {error}") from error
+
+
+def _fill(model: DiffusionModel, weights: dict[str, torch.Tensor], folder: Path) -> None:
+    """Load weights that fit exactly, or nothing."""
+    wanted = model.state_dict()
+    missing, extra = wanted.keys() - weights.keys(), weights.keys() - wanted.keys()
+    other = [
+        f"{name}: {list(weights[name].shape)} for {list(a.shape)}"
+        for name, a in wanted.items()
+        if name in weights and weights[name].shape != a.shape
+    ]
+    faults = [f"missing {', '.join(sorted(missing)[:5])}"] if missing else []
+    faults += [f"unknown {', '.join(sorted(extra)[:5])}"] if extra else []
+    faults += [f"wrong shape {', '.join(other[:5])}"] if other else []
+    if faults:
+        raise DiffkitError(
+            f"the weights in {folder} do not fit the parts that its config names ({'; '.join(faults)}):"
+            " a plugin may have another version here than the one that made it"
+        )
+    model.load_state_dict(weights)

@@ -1,0 +1,173 @@
+"""A run's folder: where everything that a run leaves behind is."""
+
+import os
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from diffkit.core.errors import DiffkitError
+
+LAST = "last"
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The paths inside one run's folder; nothing is made until something is written."""
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        """The resolved choices, the versions of everything that took part, seeds, the data's fingerprint."""
+        return self.path / "config.yaml"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Lightning's checkpoints, for resuming."""
+        return self.path / "checkpoints"
+
+    @property
+    def bundle(self) -> Path:
+        """What to share: weights and config."""
+        return self.path / "bundle"
+
+    @property
+    def samples(self) -> Path:
+        """The final pictures and numbers, and previews made on the way."""
+        return self.path / "samples"
+
+    @property
+    def metrics(self) -> Path:
+        """Every logged figure."""
+        return self.path / "metrics.csv"
+
+    @property
+    def wandb(self) -> Path:
+        """The folder that holds the W&B run."""
+        return self.path / "wandb"
+
+    @classmethod
+    def create(cls, name: str, out: str | Path | None = None, root: str | Path = "runs") -> "RunFolder":
+        """Make a new folder: `out`, or `<root>/<date>-<time>-<name>` with a number where that is taken.
+
+        Two runs never get the same folder, even when they start together. Raises `DiffkitError` if the place cannot
+        be written, or if `out` already holds something.
+        """
+        if out is not None:
+            return cls._claim(Path(out).expanduser())
+        stem = f"{datetime.now():%Y%m%d-%H%M%S}-{re.sub(r'[^A-Za-z0-9._-]+', '-', name).strip('.-') or 'run'}"
+        for number in range(1, 10_000):
+            folder = cls(Path(root) / (stem if number == 1 else f"{stem}-{number}"))
+            if _mkdir(folder.path):
+                return folder
+        raise DiffkitError(f"no free name for a run beside {Path(root) / stem}: clean up that folder")
+
+    @classmethod
+    def _claim(cls, path: Path) -> "RunFolder":
+        if not _mkdir(path):
+            if not path.is_dir():
+                raise DiffkitError(f"out={path} is a file: choose a folder")
+            if any(path.iterdir()):
+                raise DiffkitError(f"out={path} is not empty: choose another folder, or continue it with resume={path}")
+            _check_writable(path)
+        return cls(path)
+
+    @classmethod
+    def resolve(cls, where: str | Path, root: str | Path = "runs") -> "RunFolder":
+        """The run at a path; `last` is the newest one under `root`.
+
+        Raises `DiffkitError` if no run is there, naming those that are near.
+        """
+        path = Path(where).expanduser()
+        if str(where) == LAST and not path.exists():
+            path = Path(root) / LAST
+        folder = cls(path.resolve())
+        if folder.config.is_file():
+            return folder
+        found = sorted(p.parent.name for p in Path(root).glob("*/config.yaml") if p.parent.name != LAST)
+        known = f"the newest runs in {root}/ are {', '.join(found[-3:])}" if found else f"there is none in {root}/ yet"
+        what = "holds no run (no config.yaml)" if path.is_dir() else "does not exist"
+        raise DiffkitError(f"run {str(where)!r} {what}: {known}")
+
+    def mark_last(self, root: str | Path = "runs") -> None:
+        """Point `<root>/last` here, in one step; does nothing where links cannot be made."""
+        link = Path(root) / LAST
+        temporary = link.with_name(f".{LAST}-{os.getpid()}")
+        try:
+            link.parent.mkdir(parents=True, exist_ok=True)
+            temporary.unlink(missing_ok=True)
+            temporary.symlink_to(os.path.relpath(self.path.resolve(), link.parent.resolve()))
+            os.replace(temporary, link)
+        except OSError:
+            temporary.unlink(missing_ok=True)
+
+    def read_config(self) -> dict[str, Any]:
+        """The saved config as plain data; raises `DiffkitError` if it is damaged."""
+        return read_yaml(self.config)
+
+
+def _mkdir(path: Path) -> bool:
+    """Make a folder that was not there; False if it was. The one place that decides who owns a new folder."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.mkdir()
+    except FileExistsError:
+        return False
+    except OSError as error:
+        raise DiffkitError(f"cannot make the folder {path}: {error.strerror}; choose another with out=...") from error
+    return True
+
+
+def _check_writable(path: Path) -> None:
+    probe = path / f".probe-{os.getpid()}"
+    try:
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise DiffkitError(f"cannot write in {path}: {error.strerror}; choose another folder with out=...") from error
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A YAML file of plain values; raises `DiffkitError` for anything else, interpolations included.
+
+    A file is data: what it says is never interpolated, so that it cannot read this machine's environment.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DiffkitError(f"cannot read {path}: {error.strerror or error}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise DiffkitError(f"{path} is not plain YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict):
+        raise DiffkitError(f"{path} is damaged: it should hold keys and values")
+    _refuse_interpolation(content, path, "")
+    return content
+
+
+def _refuse_interpolation(value: Any, path: Path, where: str) -> None:
+    if isinstance(value, str) and "${" in value:
+        raise DiffkitError(f"{path} has an interpolation at {where!r}: saved configs hold plain values only")
+    children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, child in children:
+        _refuse_interpolation(child, path, f"{where}.{key}".lstrip("."))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file so that a reader, or a crash, sees the old content or the new, never a part."""
+    temporary = path.with_name(f".{path.name}-{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise DiffkitError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def write_yaml(path: Path, content: dict[str, Any]) -> None:
+    """Write plain values as YAML, in the order given."""
+    write_text(path, yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100))

@@ -1,0 +1,166 @@
+"""What a training run trains: the model, its moving average, and one step of learning."""
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from copy import deepcopy
+from typing import Any, Literal
+
+import torch
+from lightning import LightningModule
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.optim import Optimizer
+
+from diffkit.core.errors import DiffkitError, RunFailed
+from diffkit.core.model import DiffusionModel
+from diffkit.core.noise import key
+from diffkit.core.objective import TimeDensity, Weighting
+from diffkit.core.types import Batch, Fraction, Natural, Shape
+
+
+class DiffusionTask(LightningModule):
+    r"""Learning to denoise, with a moving average of the weights.
+
+    Each step draws times $t_i$ = density((i + u_i) / b), u uniform, one in each of b equal strata; noise; and which
+    conditions each row keeps. All are functions of (seed, step, place in the global batch), so that stopping and
+    resuming changes nothing. The average follows as $\bar w \mathrel{+}= (1 - d)(w - \bar w)$ with
+    $d = \min(\mathrm{ema}, (1 + n) / (10 + n))$ after n updates. The learning rate rises over `warmup` updates and
+    falls as `decay` says until `trainer.max_steps`.
+
+    `condition_dropout` is one probability, or one for each conditioner. Raises `DiffkitError` if their number differs.
+    """
+
+    def __init__(
+        self,
+        model: DiffusionModel,
+        density: TimeDensity,
+        weighting: Weighting,
+        optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
+        shape: Shape,
+        seed: int,
+        condition_dropout: float | Sequence[float] = 0.1,
+        ema: Fraction = 0.999,
+        warmup: Natural = 100,
+        decay: Literal["linear", "cosine", "constant"] = "linear",
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.ema = deepcopy(model).requires_grad_(False).eval()
+        self.density, self.weighting, self.optimizer = density, weighting, optimizer
+        self.shape, self.seed = shape, seed
+        self.decay, self.warmup, self.ema_decay = decay, warmup, ema
+        self.batches, self.updates = 0, 0
+        self.recent: list[tuple[Tensor, Tensor]] = []
+        """(loss, log-SNR) of the rows of the last batches, for whoever reports: it takes them and clears the list."""
+        self._dropout = _dropout(condition_dropout, len(model.conditioners.parts))
+        self._rates: list[float] = []
+        self._averages: tuple[list[Tensor], list[Tensor]] = ([], [])
+        self._buffers: tuple[list[Tensor], list[Tensor]] = ([], [])
+
+    def configure_optimizers(self) -> Optimizer:
+        """The optimizer of the model's parameters; its learning rates are the peak ones."""
+        if self.decay != "constant" and self.trainer.max_steps < 1:
+            raise DiffkitError(
+                f"task.decay={self.decay} needs to know the last step: set trainer.max_steps, or task.decay=constant"
+            )
+        optimizer = self.optimizer([p for p in self.model.parameters() if p.requires_grad])
+        self._rates = [group["lr"] for group in optimizer.param_groups]
+        return optimizer
+
+    def on_train_start(self) -> None:
+        """Pair the tensors of the average with the model's, once their device is settled."""
+        self.ema.eval()
+        self._averages = (list(self.ema.parameters()), list(self.model.parameters()))
+        self._buffers = (list(self.ema.buffers()), list(self.model.buffers()))
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """The mean loss of this device's rows; raises `RunFailed` where it is not finite."""
+        rows = len(batch["x"])
+        u, eps, keep = self.draw(rows)
+        t = self.density(self.model.schedule, u)
+        # the CPU's flash attention is slow backwards in bf16: a third of a UNet's step (benchmarks/train_speed.py)
+        backends = [SDPBackend.MATH] if self.device.type == "cpu" else _ALL
+        with sdpa_kernel(backends):
+            losses, logsnr = self.model.loss(batch, t, eps, self.weighting, keep)
+        loss = losses.mean()
+        self.recent.append((losses.detach(), logsnr))
+        self.batches += 1
+        if loss.device.type == "cpu":
+            check_finite(loss.detach(), self.batches)
+        return loss
+
+    def draw(self, rows: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Uniform numbers (b,), noise (b, *shape) and kept conditions (c, b) for this device's rows of this step.
+
+        They are drawn for the whole global batch, of which this device has every `world_size`-th row. The global
+        generators, which dropout inside a network uses, are seeded too.
+        """
+        rank, world = self.global_rank, self.trainer.world_size
+        total = rows * world
+        torch.manual_seed(key("step", self.seed, self.batches, rank))
+        stream = torch.Generator(self.device).manual_seed(key("train", self.seed, self.batches))
+        u = torch.rand(total, generator=stream, device=self.device, dtype=torch.float64)
+        u = (u + torch.arange(total, device=self.device)) / total
+        eps = torch.randn(total, *self.shape, generator=stream, device=self.device)
+        chance = torch.rand(len(self._dropout), total, generator=stream, device=self.device)
+        keep = chance >= torch.tensor(self._dropout, device=self.device).reshape(-1, 1)
+        return u[rank::world], eps[rank::world], keep[:, rank::world]
+
+    def optimizer_step(
+        self,
+        epoch: int,
+        batch_idx: int,
+        optimizer: Any,
+        optimizer_closure: Callable[[], Any] | None = None,
+    ) -> None:
+        """Update the weights at this step's learning rate, and the average with them."""
+        factor = self.rate(self.updates)
+        for group, peak in zip(optimizer.param_groups, self._rates, strict=True):
+            group["lr"] = peak * factor
+        optimizer.step(closure=optimizer_closure)
+        self.updates += 1
+        average, weights = self._averages
+        decay = min(self.ema_decay, (1 + self.updates) / (10 + self.updates))
+        with torch.no_grad():
+            torch._foreach_lerp_(average, weights, 1 - decay)
+            if self._buffers[0]:
+                torch._foreach_copy_(*self._buffers)
+
+    def rate(self, update: int) -> float:
+        """The learning rate of the given update, as a share of the peak."""
+        rise = min(1.0, (update + 1) / (self.warmup + 1))
+        done = min(1.0, update / max(1, self.trainer.max_steps))
+        falls = {"constant": 1.0, "linear": 1 - done, "cosine": (1 + math.cos(math.pi * done)) / 2}
+        return rise * falls[self.decay]
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the counts that the random numbers and the learning rate are functions of."""
+        checkpoint["diffkit"] = {"batches": self.batches, "updates": self.updates}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take the counts up again."""
+        self.batches, self.updates = checkpoint["diffkit"]["batches"], checkpoint["diffkit"]["updates"]
+
+
+_ALL = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.CUDNN_ATTENTION, SDPBackend.MATH]
+
+
+def check_finite(loss: Tensor, batches: int) -> None:
+    """Raise `RunFailed` if a loss is NaN or infinite: going on would only spoil the weights."""
+    if not math.isfinite(loss.item()):
+        raise RunFailed(
+            f"the loss is {loss.item()} at step {batches}: the run stops and its last good checkpoint stays;"
+            " try a lower optimizer.lr, a longer task.warmup, or trainer.gradient_clip_val=1"
+        )
+
+
+def _dropout(chance: float | Sequence[float], conditioners: int) -> list[float]:
+    chances = [chance] * conditioners if isinstance(chance, (int, float)) else list(chance)
+    if len(chances) != conditioners:
+        raise DiffkitError(
+            f"condition_dropout has {len(chances)} numbers for {conditioners} conditioners: give one, or one for each"
+        )
+    for value in chances:
+        if not 0 <= value <= 1:
+            raise DiffkitError(f"condition_dropout={value} is not a probability: give a number from 0 to 1")
+    return chances
