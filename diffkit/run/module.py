@@ -55,7 +55,7 @@ class DiffusionTask(LightningModule):
         self._dropout = _dropout(condition_dropout, len(model.conditioners.parts))
         self._rates: list[float] = []
         self._averages: tuple[list[Tensor], list[Tensor]] = ([], [])
-        self._buffers: tuple[list[Tensor], list[Tensor]] = ([], [])
+        self._fixed: tuple[list[Tensor], list[Tensor]] = ([], [])
 
     def configure_optimizers(self) -> Optimizer:
         """The optimizer of the model's parameters; its learning rates are the peak ones."""
@@ -71,7 +71,7 @@ class DiffusionTask(LightningModule):
         """Pair the tensors of the average with the model's, once their device is settled."""
         self.ema.eval()
         self._averages = (list(self.ema.parameters()), list(self.model.parameters()))
-        self._buffers = (list(self.ema.buffers()), list(self.model.buffers()))
+        self._fixed = (list(self.ema.buffers()), list(self.model.buffers()))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The mean loss of this device's rows; raises `RunFailed` where it is not finite."""
@@ -123,8 +123,8 @@ class DiffusionTask(LightningModule):
         decay = min(self.ema_decay, (1 + self.updates) / (10 + self.updates))
         with torch.no_grad():
             torch._foreach_lerp_(average, weights, 1 - decay)
-            if self._buffers[0]:
-                torch._foreach_copy_(*self._buffers)
+            if self._fixed[0]:
+                torch._foreach_copy_(*self._fixed)
 
     def rate(self, update: int) -> float:
         """The learning rate of the given update, as a share of the peak."""
