@@ -1,0 +1,102 @@
+"""Data small enough to live where the model does: batches are rows of tensors, with no copy and no worker."""
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Literal
+
+import torch
+from lightning import LightningDataModule
+from torch import Tensor
+
+from diffkit.core.data import Data, DataSpec, order, rows_of
+from diffkit.core.noise import generator
+from diffkit.core.types import Batch
+
+Split = Literal["train", "test"]
+TEST_BATCHES = 4
+"""How many batches a pass of validation takes."""
+
+
+class MemoryData(LightningDataModule, Data):
+    """Columns held in memory, on the model's device.
+
+    Training is one stream without end of batches of `batch_size` rows: the order is a function of (seed, epoch), the
+    choice between several values of a row one of (seed, step, place in the batch). On several devices each takes
+    every `world_size`-th row of a batch, from its rank on.
+    """
+
+    start: int = 0
+    """The number of batches already consumed: where the stream of a resumed run begins."""
+
+    def __init__(self, spec: DataSpec, batch_size: int, seed: int) -> None:
+        super().__init__()
+        self.spec, self.batch_size, self.seed = spec, batch_size, seed
+        self._splits: dict[Split, Batch] = {}
+
+    @abstractmethod
+    def read(self, split: Split) -> Batch:
+        """All rows of a split: `"x"` standardised, tensors of labels, and lists of a tuple of strings a row.
+
+        Each string of the tuple suits the row.
+        """
+
+    def reference(self, split: Split) -> Batch:
+        """All rows of a split, on the CPU; the i-th one with its i-th string (modulo their number)."""
+        columns = self.read(split)
+        return _pick(columns, torch.arange(len(columns["x"])))
+
+    def train_dataloader(self) -> Iterable[Batch]:
+        """The stream of training batches from the `start`-th on."""
+        return _Again(self._stream)
+
+    def val_dataloader(self) -> list[Batch]:
+        """A few batches of the test split, always the same."""
+        columns = self._on_device("test")
+        rank, world = self._place()
+        batches = torch.split(torch.arange(len(columns["x"])), self.batch_size)[:TEST_BATCHES]
+        return [_pick(rows_of(columns, index[rank::world]), index[rank::world]) for index in batches]
+
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        """The batch as it is: it lies on the device already."""
+        return batch
+
+    def _stream(self) -> Iterator[Batch]:
+        columns = self._on_device("train")
+        rank, world = self._place()
+        orders = order(self.seed, len(columns["x"]), self.batch_size, self.start)
+        for step, index in enumerate(orders, self.start):
+            choice = torch.randint(2**31, index.shape, generator=generator("choice", self.seed, step))
+            yield _pick(rows_of(columns, index[rank::world]), choice[rank::world])
+
+    def _on_device(self, split: Split) -> Batch:
+        if split not in self._splits:
+            device = torch.device("cpu") if self.trainer is None else self.trainer.strategy.root_device
+            self._splits[split] = {
+                name: column.to(device) if isinstance(column, Tensor) else column
+                for name, column in self.read(split).items()
+            }
+        return self._splits[split]
+
+    def _place(self) -> tuple[int, int]:
+        return (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
+
+
+class _Again:
+    """An iterable that starts afresh each time it is asked."""
+
+    def __init__(self, start: Callable[[], Iterator[Batch]]) -> None:
+        self._start = start
+
+    def __iter__(self) -> Iterator[Batch]:
+        return self._start()
+
+
+def _pick(columns: Batch, choice: Tensor) -> dict[str, Any]:
+    """The batch with one string for each row where there is a tuple of them: the `choice`-th, modulo their number."""
+    numbers = choice.tolist()
+    return {
+        name: [some[i % len(some)] for some, i in zip(column, numbers, strict=True)]
+        if isinstance(column, list)
+        else column
+        for name, column in columns.items()
+    }

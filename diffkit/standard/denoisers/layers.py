@@ -1,0 +1,106 @@
+"""What the networks share: the embedding of log-SNR and condition, attention, and the residual MLP of a transformer."""
+
+import math
+from typing import TypeVar
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention, silu
+
+from diffkit.core.condition import Condition, ConditionSpec
+from diffkit.core.errors import DiffkitError
+
+Layer = TypeVar("Layer", bound=nn.Module)
+
+
+class LogSnrFeatures(nn.Module):
+    """Sines and cosines of the log-SNR, with wavelengths from about 3 (fine steps) to 126 (its whole range)."""
+
+    def __init__(self, count: int = 32) -> None:
+        super().__init__()
+        self.frequencies: Tensor
+        self.register_buffer("frequencies", torch.logspace(math.log10(0.05), math.log10(2), count))
+
+    def forward(self, logsnr: Float[Tensor, " b"]) -> Float[Tensor, "b f"]:
+        """The features of each row, in the dtype of the network."""
+        angle = logsnr[:, None].to(self.frequencies) * self.frequencies
+        return torch.cat([angle.sin(), angle.cos()], 1)
+
+
+class Embedding(nn.Module):
+    """One vector for each row: what the network is told beside x_t, except for what has a place in space.
+
+    The log-SNR, the vector of the condition, and the mean of the tokens of its sequence, each through a layer of its
+    own, are added up.
+    """
+
+    def __init__(self, width: int, condition: ConditionSpec) -> None:
+        super().__init__()
+        features = LogSnrFeatures()
+        self.time = nn.Sequential(
+            features, nn.Linear(2 * len(features.frequencies), width), nn.SiLU(), nn.Linear(width, width)
+        )
+        self.vector = None if condition.vector is None else nn.Linear(condition.vector, width)
+        self.sequence = None if condition.sequence is None else nn.Linear(condition.sequence, width)
+
+    def forward(self, logsnr: Float[Tensor, " b"], condition: Condition) -> Float[Tensor, "b w"]:
+        """The embedding, already through its last nonlinearity."""
+        e = self.time(logsnr)
+        if self.vector is not None and condition.vector is not None:
+            e = e + self.vector(condition.vector)
+        if self.sequence is not None and condition.sequence is not None and condition.mask is not None:
+            e = e + self.sequence(masked_mean(condition.sequence, condition.mask))
+        return silu(e)
+
+
+def masked_mean(sequence: Float[Tensor, "b l e"], mask: Bool[Tensor, "b l"]) -> Float[Tensor, "b e"]:
+    """The mean of each row's tokens; 0 where a row has none."""
+    weight = mask.to(sequence.dtype)[..., None]
+    return (weight * sequence).sum(1) / weight.sum(1).clamp(min=1)
+
+
+class Attention(nn.Module):
+    r"""Multi-head attention of tokens to themselves, or to a context of another width.
+
+    $$ \mathrm{softmax}(Q K^\top / \sqrt{d}) V $$
+
+    The last layer starts at zero, so that a residual branch made of it starts as nothing.
+    """
+
+    def __init__(self, width: int, heads: int, context: int | None = None) -> None:
+        super().__init__()
+        if width % heads:
+            raise DiffkitError(
+                f"attention of width {width} cannot have {heads} heads: choose a number that divides the width"
+            )
+        self.heads = heads
+        self.query = nn.Linear(width, width)
+        self.key_value = nn.Linear(width if context is None else context, 2 * width)
+        self.out = zero(nn.Linear(width, width))
+
+    def forward(
+        self,
+        x: Float[Tensor, "b n w"],
+        context: Float[Tensor, "b l e"] | None = None,
+        mask: Bool[Tensor, "b l"] | None = None,
+    ) -> Float[Tensor, "b n w"]:
+        """The answer for each token of `x`; `mask` is True where the context holds a token."""
+        q = self.query(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        pairs = self.key_value(x if context is None else context).unflatten(-1, (2, self.heads, -1))
+        k, v = pairs.permute(2, 0, 3, 1, 4)
+        where = None if mask is None else mask[:, None, None, :]
+        answer: Tensor = self.out(scaled_dot_product_attention(q, k, v, where).transpose(1, 2).flatten(-2))
+        return answer
+
+
+def feed_forward(width: int, factor: int = 4) -> nn.Sequential:
+    """The two-layer network of a transformer's block; its last layer starts at zero."""
+    return nn.Sequential(nn.Linear(width, factor * width), nn.GELU("tanh"), zero(nn.Linear(factor * width, width)))
+
+
+def zero(layer: Layer) -> Layer:
+    """The layer with its weights set to zero."""
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
+    return layer
