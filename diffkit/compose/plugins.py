@@ -150,9 +150,9 @@ def _load(load: Callable[[], object], plugin: Plugin) -> Plugin:
         with redirect_stdout(sys.stderr):
             manager = pluggy.PluginManager("diffkit")
             manager.add_hookspecs(Hooks)
-            manager.register(load())
-            _refuse_unknown_hooks(manager)
-            manager.check_pending()
+            found = load()
+            manager.register(found)
+            _refuse_strays(manager, found)
             return replace(
                 plugin,
                 components=_gather("diffkit_components", manager.hook.diffkit_components(), Component),
@@ -166,13 +166,16 @@ def _load(load: Callable[[], object], plugin: Plugin) -> Plugin:
         return replace(plugin, error=f"{type(error).__name__}: {cause}")
 
 
-def _refuse_unknown_hooks(manager: pluggy.PluginManager) -> None:
-    """A misspelt hook raises with the nearest name (pluggy's own check, which follows, has none)."""
-    known = [name for name in vars(Hooks) if name.startswith("diffkit_")]
-    for plugin in manager.get_plugins():
-        for caller in manager.get_hookcallers(plugin) or []:
-            if caller.name not in known:
-                raise DiffkitError(f"there is no hook {caller.name!r}: {nearest(caller.name, known)}")
+def _refuse_strays(manager: pluggy.PluginManager, plugin: object) -> None:
+    """Refuse a hook of a misspelt name (with the nearest: pluggy's `check_pending` has none), or one not marked."""
+    hooks = [name for name in vars(Hooks) if name.startswith("diffkit_")]
+    marked = [caller.name for caller in manager.get_hookcallers(plugin) or []]
+    for name in marked:
+        if name not in hooks:
+            raise DiffkitError(f"there is no hook {name!r}: {nearest(name, hooks)}")
+    for name in hooks:
+        if name not in marked and callable(getattr(plugin, name, None)):
+            raise DiffkitError(f"its function {name!r} is not marked with @diffkit.hookimpl")
 
 
 T = TypeVar("T")

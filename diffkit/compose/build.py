@@ -1,0 +1,200 @@
+"""From a config to objects: every part is found by its name, and given what it asks for by name."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from diffkit.compose.foreign import instantiate
+from diffkit.compose.registry import Entry, registry
+from diffkit.compose.values import INJECTED, convert, hyperparameters, parameters
+from diffkit.core.codec import Codec
+from diffkit.core.condition import ConditionSpec
+from diffkit.core.conditioner import Conditioner, Conditioners
+from diffkit.core.data import Data, DataSpec
+from diffkit.core.errors import DiffkitError, nearest
+from diffkit.core.grid import Grid
+from diffkit.core.guidance import Guidance
+from diffkit.core.model import DiffusionModel
+from diffkit.core.objective import TimeDensity, Weighting
+from diffkit.core.sampler import Sampler
+
+Node = Mapping[str, Any] | DictConfig
+"""`{_part_: name, hyperparameter: value, ...}`; a hyperparameter that is left out has its default."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a run is made of."""
+
+    data: Data
+    model: DiffusionModel
+    density: TimeDensity
+    weighting: Weighting
+    sampler: Sampler
+    grid: Grid
+    guidance: list[Guidance]
+    metrics: dict[str, Any]
+    task: Any
+    """A LightningModule."""
+
+
+def create(kind: str, name: str, **values: Any) -> Any:
+    """Build one part by name, from hyperparameters and whatever else its constructor asks for.
+
+    Raises `DiffkitError` for an unknown kind, name or hyperparameter, a value out of its range or one that is missing.
+    """
+    given = {name: value for name, value in values.items() if name in INJECTED}
+    return part(kind, {"_part_": name, **{k: v for k, v in values.items() if k not in INJECTED}}, **given)
+
+
+def part(kind: str, node: Node, **injected: Any) -> Any:
+    """Build one part from its node. Of `injected`, it is given what its constructor asks for by name.
+
+    Raises `DiffkitError` as `create` does.
+    """
+    values = plain(node)
+    entry = registry().entry(kind, part_name(kind, values))
+    cls = registry().load(kind, values.pop("_part_"))
+    key = f"{kind}.{entry.component.name}" if registry().kind(kind).many else kind
+    checked = check_values(key, entry, cls, values)
+    wanted = [name for name in parameters(cls) if name in INJECTED]
+    lacking = [n for n in wanted if injected.get(n) is None and parameters(cls)[n].required]
+    if lacking:
+        raise DiffkitError(_lacking(entry, lacking))
+    given = {name: injected[name] for name in wanted if name in injected}
+    with _explained(entry):
+        return cls(**checked, **given)
+
+
+def plain(node: Node) -> dict[str, Any]:
+    """A node as a plain dict, its interpolations resolved."""
+    if isinstance(node, DictConfig):
+        return {str(k): v for k, v in (OmegaConf.to_container(node, resolve=True) or {}).items()}  # type: ignore[union-attr]
+    return dict(node)
+
+
+def part_name(kind: str, values: Mapping[str, Any]) -> str:
+    """The name in a part's node; raises `DiffkitError` if it has none."""
+    name = values.get("_part_")
+    if not isinstance(name, str):
+        raise DiffkitError(f"{kind} names no part: choose one with {kind}=NAME ({', '.join(registry().names(kind))}).")
+    return name
+
+
+def check_values(key: str, entry: Entry, cls: type[Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Hyperparameters as the constructor wants them; raises `DiffkitError` for one it does not know or allow."""
+    known = hyperparameters(cls)
+    for name in values:
+        if name not in known:
+            raise DiffkitError(f"{key}.{name}: the {entry} has no such key; {nearest(name, known)}")
+    for name, parameter in known.items():
+        if parameter.required and values.get(name, "???") == "???":
+            raise DiffkitError(f"{key}.{name} must be given: the {entry} has no default for it.")
+    return {name: convert(f"{key}.{name}", value, known[name].hint) for name, value in values.items()}
+
+
+def _lacking(entry: Entry, names: list[str]) -> str:
+    if names == ["classes"]:
+        return f"The {entry} needs the number of classes, but the data offer no labels."
+    return f"The {entry} asks for {', '.join(names)}, which a {entry.component.kind} is not given here."
+
+
+@contextmanager
+def _explained(entry: Entry) -> Iterator[None]:
+    """Say which part it was that a constructor's error came from."""
+    try:
+        yield
+    except DiffkitError as error:
+        raise type(error)(f"The {entry} could not be built: {error}") from error
+    except Exception as error:
+        cause = " ".join(str(error).split())
+        raise DiffkitError(f"The {entry} could not be built: {type(error).__name__}: {cause}") from error
+
+
+def build_model(cfg: Node, spec: DataSpec) -> DiffusionModel:
+    """The untrained model of a config, for data of this spec; random weights come from torch's generator.
+
+    Raises `DiffkitError` for parts that do not fit each other or the data.
+    """
+    codec: Codec = part("codec", cfg["codec"], shape=spec.shape)
+    with torch.no_grad():
+        latents = tuple(codec.encode(torch.zeros(1, *spec.shape)).shape[1:])
+    classes = spec.conditions.get("label")
+    parts = [part("conditioner", node, shape=latents, classes=classes) for node in many(cfg, "conditioner")]
+    for conditioner in parts:
+        _refuse_missing_column(conditioner, spec)
+    conditioners = Conditioners(parts, size=latents[1:])
+    schedule = part("schedule", cfg["schedule"])
+    prediction = part("prediction", cfg["prediction"], schedule=schedule)
+    condition: ConditionSpec = conditioners.spec
+    denoiser = part("denoiser", cfg["denoiser"], shape=latents, condition=condition, schedule=schedule)
+    return DiffusionModel(denoiser, prediction, schedule, conditioners, codec)
+
+
+def _refuse_missing_column(conditioner: Conditioner, spec: DataSpec) -> None:
+    if conditioner.key not in spec.conditions:
+        offered = ", ".join(sorted(spec.conditions)) or "no conditions at all"
+        raise DiffkitError(
+            f"The conditioner {type(conditioner).__name__} needs {conditioner.key!r}, but the data offer {offered}: "
+            "choose other data, or conditioner=[]."
+        )
+
+
+def many(cfg: Node, kind: str) -> list[Any]:
+    """The nodes of a list kind, in order."""
+    return list((cfg[kind] or {}).values())
+
+
+def build_sampling(cfg: Node) -> tuple[Sampler, Grid, list[Guidance]]:
+    """The sampler, the grid and the list of guidances of a config."""
+    guidance = [part("guidance", node) for node in many(cfg, "guidance")]
+    return part("sampler", cfg["sampler"]), part("grid", cfg["grid"]), guidance
+
+
+def build_metrics(cfg: Node, data: Data, seed: int) -> dict[str, Any]:
+    """The metrics of a config by name."""
+    given = {"data": data, "seed": seed, "shape": data.spec.shape, "classes": data.spec.conditions.get("label")}
+    return {str(name): part("metric", node, **given) for name, node in (cfg["metric"] or {}).items()}
+
+
+def build(cfg: Node) -> Parts:
+    """Everything that a training run is made of.
+
+    Raises `DiffkitError` for a part that cannot be built, or does not fit the others.
+    """
+    data: Data = part("data", cfg["data"], seed=cfg["seed"])
+    model = build_model(cfg, data.spec)
+    density = part("density", cfg["density"], schedule=model.schedule)
+    weighting = part("weighting", cfg["weighting"], schedule=model.schedule)
+    sampler, grid, guidance = build_sampling(cfg)
+    task = part(
+        "task",
+        cfg["task"],
+        model=model,
+        density=density,
+        weighting=weighting,
+        optimizer=instantiate("optimizer", cfg["optimizer"], _partial_=True),
+        condition_dropout=dropout(cfg, model),
+        data=data,
+        seed=cfg["seed"],
+    )
+    metrics = build_metrics(cfg, data, cfg["seed"])
+    return Parts(data, model, density, weighting, sampler, grid, guidance, metrics, task)
+
+
+def dropout(cfg: Node, model: DiffusionModel) -> tuple[float, ...]:
+    """`condition_dropout` as one number for each conditioner; raises `DiffkitError` for a list of another length."""
+    names = [type(c).__name__ for c in model.conditioners.parts]
+    value = cfg["condition_dropout"]
+    if isinstance(value, int | float):
+        return (float(value),) * len(names)
+    if len(value) != len(names):
+        raise DiffkitError(
+            f"condition_dropout has {len(value)} numbers, but there are {len(names)} conditioners "
+            f"({', '.join(names) or 'none'}): give one number, or one for each."
+        )
+    return tuple(float(v) for v in value)
