@@ -1,0 +1,107 @@
+"""A mkdocs hook: writes the pages of parts and interfaces from the registry, so that a new part appears by itself."""
+
+from typing import Any
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+
+import diffkit.core
+from diffkit.compose.plugins import Kind
+from diffkit.compose.registry import Entry, Registry, registry
+
+INDEX = """\
+# Parts
+
+A part is chosen by its name, in the config group of its kind. A constructor's parameters are its hyperparameters, and
+these are its config keys: `sampler=ddim sampler.eta=1`. A kind that takes a list has each choice under its name:
+`guidance=[cfg] guidance.cfg.scale=3`. Parameters called `shape`, `condition`, `classes`, `schedule`, `seed`, `data`
+and the like are given by the build and are no config keys.
+
+A name that two plugins claim is written with the plugin's name, which always works: `sampler=standard/ddim`.
+`diffkit list` prints these tables for what is installed.
+
+| kind | chosen | names |
+|---|---|---|
+"""
+
+INTERFACES = """\
+# Interfaces
+
+What `diffkit.core` offers beside the interfaces that stand on their kinds' [pages](parts/index.md): the model that
+binds the parts, and what passes between them.
+
+"""
+
+
+def _where(target: str | type) -> str:
+    """`module.Class`, as mkdocstrings wants it."""
+    return target.replace(":", ".") if isinstance(target, str) else f"{target.__module__}.{target.__qualname__}"
+
+
+def _row(name: str, entry: Entry, registry: Registry) -> str:
+    summary = (registry.load(entry.component.kind, name).__doc__ or "").split("\n\n")[0]
+    cell = " ".join(summary.split()).replace("|", "\\|")
+    return f"| [`{name}`](#{_where(entry.component.target)}) | {cell} | {entry.plugin} |"
+
+
+def _page(kind: Kind, registry: Registry) -> str:
+    names = registry.names(kind.name)
+    entries = [registry.entry(kind.name, name) for name in names]
+    interface = _where(kind.interface)
+    ours = interface.startswith("diffkit.")
+    lines = [
+        f"# {kind.name}",
+        "",
+        f"`diffkit train {kind.name}=" + (f"[{','.join(names[:2])}]`" if kind.many else f"{names[-1]}`"),
+        "",
+        "| name | what it is | from |",
+        "|---|---|---|",
+        *(_row(name, entry, registry) for name, entry in zip(names, entries, strict=True)),
+        "",
+        "## The interface",
+        "",
+        f"::: {interface}\n    options: {{heading_level: 3}}" if ours else f"A part of this kind is a `{interface}`.",
+        "",
+        "## The parts",
+        "",
+    ]
+    for name, entry in zip(names, entries, strict=True):
+        lines += [f"::: {_where(entry.component.target)}", f"    options: {{heading_level: 3, heading: '{name}'}}", ""]
+    return "\n".join(lines)
+
+
+def _interfaces(registry: Registry) -> str:
+    shown = {kind.interface.rpartition(":")[2] for kind in registry.kinds.values()}
+    names = [name for name in diffkit.core.__all__ if name not in shown]
+    return INTERFACES + "\n\n".join(f"::: diffkit.core.{name}" for name in names) + "\n"
+
+
+def pages() -> dict[str, str]:
+    """The generated pages: their paths in the site's source, and their Markdown."""
+    known = registry()
+    kinds = [kind for kind in known.kinds.values() if known.names(kind.name)]
+    rows = [
+        f"| [{kind.name}]({kind.name}.md) | {'a list' if kind.many else 'one'} | "
+        f"{', '.join(f'`{name}`' for name in known.names(kind.name))} |"
+        for kind in kinds
+    ]
+    return {
+        "parts/index.md": INDEX + "\n".join(rows) + "\n",
+        **{f"parts/{kind.name}.md": _page(kind, known) for kind in kinds},
+        "interfaces.md": _interfaces(known),
+    }
+
+
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Put a page for each kind into the navigation, after the table of all."""
+    for item in config.nav or []:
+        if item == {"Parts": "parts/index.md"}:
+            item["Parts"] = [path for path in pages() if path.startswith("parts/")]
+    return config
+
+
+def on_files(files: Files, config: MkDocsConfig, **_: Any) -> Files:
+    """Add the generated pages to the site."""
+    for path, content in pages().items():
+        files.append(File.generated(config, path, content=content))
+    return files

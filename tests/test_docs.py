@@ -1,0 +1,110 @@
+"""The documentation says what is there, and what it shows works.
+
+In a page, `<!-- run -->` before a code block says that the block is run here, in a folder that the page's blocks
+share; `<!-- run + trainer.max_steps=2 -->` appends overrides to each command, to make it short; `<!-- file: name -->`
+saves the block under that name. Of a console block, the lines after a command are its output, where `...` stands for
+anything.
+"""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+import diffkit
+import diffkit.core
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCK = re.compile(r"<!-- (run|file)(?: \+ |: )?(.*?) -->\n+```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+
+
+class Block(NamedTuple):
+    """A marked code block of a page."""
+
+    action: str
+    argument: str
+    language: str
+    code: str
+
+
+def blocks(page: Path) -> list[Block]:
+    return [Block(*found) for found in BLOCK.findall(page.read_text(encoding="utf-8"))]
+
+
+def run(command: list[str] | str, folder: Path) -> str:
+    """What a command prints, as a user sees it; it must succeed."""
+    env = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "COLUMNS": "120"}
+    done = subprocess.run(
+        command, shell=isinstance(command, str), cwd=folder, env=env, stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, f"{command}\n{done.stdout}"
+    return done.stdout
+
+
+def commands(console: str) -> list[tuple[str, str]]:
+    """The commands of a console block, each with the output shown."""
+    parts = re.split(r"^\$ (.*(?:\\\n.*)*)\n", console, flags=re.MULTILINE)[1:]
+    return list(zip(parts[::2], parts[1::2], strict=True))
+
+
+def matches(shown: str, printed: str) -> bool:
+    """Whether the output is the one shown: line by line, spaces aside, with `...` for anything."""
+    pattern = r"\s+".join(re.escape(word).replace(r"\.\.\.", ".*?") for word in shown.split())
+    return re.search(pattern, printed, re.DOTALL) is not None
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if blocks(p)], ids=lambda page: page.name)
+def test_marked_blocks_run_and_print_what_is_shown(page: Path, tmp_path: Path):
+    for block in blocks(page):
+        if block.action == "file":
+            (tmp_path / block.argument).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / block.argument).write_text(block.code, encoding="utf-8")
+        elif block.language == "console":
+            for command, shown in commands(block.code):
+                printed = run(f"{command} {block.argument}", tmp_path)
+                assert matches(shown, printed), f"{page.name}: {command} printed\n{printed}\nand not\n{shown}"
+        else:
+            run([sys.executable, "-W", "error::SyntaxWarning", "-c", block.code], tmp_path)
+
+
+def generated() -> dict[str, str]:
+    """The pages that the site's hook writes."""
+    sys.path.insert(0, str(ROOT / "docs/_site"))
+    try:
+        import parts
+    finally:
+        sys.path.pop(0)
+    return parts.pages()
+
+
+def test_every_public_name_is_documented():
+    text = "".join(p.read_text(encoding="utf-8") for p in PAGES)
+    pages = generated()
+    for name in diffkit.core.__all__:
+        assert re.search(rf"^::: diffkit\.core\.(\w+\.)?{name}$", "".join(pages.values()), re.MULTILINE), name
+    for name in diffkit.__all__:
+        assert re.search(rf"^::: diffkit\.{name}$", text, re.MULTILINE), name
+
+
+def test_every_part_has_a_line_and_a_docstring():
+    from diffkit.compose.registry import registry
+
+    pages = generated()
+    known = registry()
+    for kind in known.kinds:
+        for name in known.names(kind):
+            row = re.search(rf"^\| \[`{name}`\]\(#\S+\) \| (.*?) \| .* \|$", pages[f"parts/{kind}.md"], re.MULTILINE)
+            assert row, f"{kind}={name} has no line in its table"
+            assert row[1].strip(), f"{kind}={name} has no docstring"
+
+
+@pytest.mark.parametrize("shown", ["a ... d", "a\n...\nd", "b", ""])
+def test_ellipsis_matches_anything(shown: str):
+    assert matches(shown, "a\nb c\nd")
+    assert not matches("a ... e", "a\nb c\nd")
