@@ -7,21 +7,30 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from diffkit.core.codec import Codec
-    from diffkit.core.condition import Condition, ConditionSpec
-    from diffkit.core.conditioner import Conditioner
-    from diffkit.core.data import Data, DataSpec
-    from diffkit.core.denoiser import DenoiserNetwork
-    from diffkit.core.errors import DiffkitError
-    from diffkit.core.grid import Grid
-    from diffkit.core.guidance import Branches, Denoise, Guidance
-    from diffkit.core.model import DiffusionModel
-    from diffkit.core.noise import Noise
-    from diffkit.core.objective import TimeDensity, Weighting
-    from diffkit.core.prediction import Prediction
-    from diffkit.core.sampler import Sampler, State
-    from diffkit.core.schedule import Schedule
-    from diffkit.core.types import Batch, Count, Fraction, Natural, NonNegative, Positive, Range, Shape
+    from diffkit.core.codec import Codec as Codec
+    from diffkit.core.condition import Condition as Condition, ConditionSpec as ConditionSpec
+    from diffkit.core.conditioner import Conditioner as Conditioner
+    from diffkit.core.data import Data as Data, DataSpec as DataSpec
+    from diffkit.core.denoiser import DenoiserNetwork as DenoiserNetwork
+    from diffkit.core.errors import DiffkitError as DiffkitError
+    from diffkit.core.grid import Grid as Grid
+    from diffkit.core.guidance import Branches as Branches, Denoise as Denoise, Guidance as Guidance
+    from diffkit.core.model import DiffusionModel as DiffusionModel
+    from diffkit.core.noise import Noise as Noise
+    from diffkit.core.objective import TimeDensity as TimeDensity, Weighting as Weighting
+    from diffkit.core.prediction import Prediction as Prediction
+    from diffkit.core.sampler import Sampler as Sampler, State as State
+    from diffkit.core.schedule import Schedule as Schedule
+    from diffkit.core.types import (
+        Batch as Batch,
+        Count as Count,
+        Fraction as Fraction,
+        Natural as Natural,
+        NonNegative as NonNegative,
+        Positive as Positive,
+        Range as Range,
+        Shape as Shape,
+    )
 
 _HOME = {
     "codec": ["Codec"],

@@ -75,6 +75,7 @@ class Conditioners(nn.Module):
         device = next((p.device for p in self.nulls.parameters()), torch.device("cpu"))
         conditions = []
         for i, (part, null) in enumerate(zip(self.parts, self.nulls, strict=True)):
+            assert isinstance(part, Conditioner)  # a ModuleList does not say so
             present = _present(batch.get(part.key), rows, device)
             kept = present if keep is None else present & keep[i]
             conditions.append(_encode(part, null(rows, self.size), batch, present, kept))
@@ -89,7 +90,7 @@ def _present(column: Any, rows: int, device: torch.device) -> Bool[Tensor, " b"]
     return torch.tensor([value is not None for value in column], device=device)
 
 
-def _encode(part: nn.Module, null: Condition, batch: Batch, present: Tensor, kept: Tensor) -> Condition:
+def _encode(part: Conditioner, null: Condition, batch: Batch, present: Tensor, kept: Tensor) -> Condition:
     """`part`'s condition where `kept`, `null` elsewhere; only rows that have the column are encoded."""
     column = batch.get(part.key)
     everywhere = (isinstance(column, list) and None not in column) or bool(present.all())

@@ -54,7 +54,8 @@ class DataSpec:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "DataSpec":
         """The spec that `to_dict` gave `values` for."""
-        return cls(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
+        fields: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
+        return cls(**fields)
 
 
 class Data(ABC):

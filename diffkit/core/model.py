@@ -38,9 +38,7 @@ class DiffusionModel(nn.Module):
         self.denoiser = denoiser
         self.prediction = prediction
         self.schedule = schedule
-        self.conditioners = (
-            conditioners if isinstance(conditioners, Conditioners) else Conditioners(conditioners)
-        )
+        self.conditioners = conditioners if isinstance(conditioners, Conditioners) else Conditioners(conditioners)
         self.codec = codec
         self._span = schedule.span()
 
@@ -60,9 +58,7 @@ class DiffusionModel(nn.Module):
         output = self.denoiser(c_in.item() * x_t, logsnr, condition).to(x_t.dtype)
         return c_skip.item() * x_t + c_out.item() * output
 
-    def score(
-        self, x_t: Float[Tensor, " b *d"], t: Float[Tensor, ""], condition: Condition
-    ) -> Float[Tensor, " b *d"]:
+    def score(self, x_t: Float[Tensor, " b *d"], t: Float[Tensor, ""], condition: Condition) -> Float[Tensor, " b *d"]:
         r"""$\nabla \log p_t(x_t) = (\alpha_t \hat x_0 - x_t) / \sigma_t^2$ (Tweedie's formula), for t above 0."""
         alpha, sigma = (c.item() for c in self.schedule(t))
         return (alpha * self.denoise(x_t, t, condition) - x_t) / sigma**2
