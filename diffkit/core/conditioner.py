@@ -96,7 +96,7 @@ def _encode(part: Conditioner, null: Condition, batch: Batch, present: Tensor, k
     everywhere = (isinstance(column, list) and None not in column) or bool(present.all())
     if everywhere:
         return choose(kept, part(batch), null)
-    if not bool(present.any()):
+    if column is None or not bool(present.any()):
         return null
     index = present.nonzero().squeeze(1)
     some = column[index] if isinstance(column, Tensor) else [column[i] for i in index.tolist()]

@@ -14,35 +14,35 @@ Denoise = Callable[[Tensor, Tensor, Condition], Tensor]
 class Branches:
     """The bare model's two answers for one x_t, with the condition and with the null in its place.
 
-    The last answers are kept for as long as `x_t` and the condition are the same objects, so that several
+    The last answers are kept for as long as `x_t`, `t` and the condition are the same objects, so that several
     guidances in a list share one pass of the network.
     """
 
     def __init__(self, denoise: Denoise, null: Condition) -> None:
         self._denoise, self._null = denoise, null
-        self._asked: tuple[Tensor, Condition] | None = None
+        self._asked: tuple[Tensor, Tensor, Condition] | None = None
         self._answers: tuple[Tensor, Tensor | None] | None = None
 
-    def _known(self, x_t: Tensor, condition: Condition) -> tuple[Tensor, Tensor | None] | None:
-        same = self._asked is not None and self._asked[0] is x_t and self._asked[1] is condition
+    def _known(self, *asked: Tensor | Condition) -> tuple[Tensor, Tensor | None] | None:
+        same = self._asked is not None and all(a is b for a, b in zip(self._asked, asked, strict=True))
         return self._answers if same else None
 
     def __call__(self, x_t: Tensor, t: Tensor, condition: Condition) -> Tensor:
         """x_0 given the condition: one pass, or none if it was just asked for."""
-        known = self._known(x_t, condition)
+        known = self._known(x_t, t, condition)
         if known is not None:
             return known[0]
         x_0 = self._denoise(x_t, t, condition)
-        self._asked, self._answers = (x_t, condition), (x_0, None)
+        self._asked, self._answers = (x_t, t, condition), (x_0, None)
         return x_0
 
     def both(self, x_t: Tensor, t: Tensor, condition: Condition) -> tuple[Tensor, Tensor]:
         """x_0 given the condition and x_0 given the null (or the negative condition): one pass of twice the rows."""
-        known = self._known(x_t, condition)
+        known = self._known(x_t, t, condition)
         if known is not None and known[1] is not None:
             return known[0], known[1]
         x_0, null = self._denoise(x_t.repeat(2, *[1] * (x_t.ndim - 1)), t, stack([condition, self._null])).chunk(2)
-        self._asked, self._answers = (x_t, condition), (x_0, null)
+        self._asked, self._answers = (x_t, t, condition), (x_0, null)
         return x_0, null
 
 

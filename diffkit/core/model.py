@@ -54,8 +54,8 @@ class DiffusionModel(nn.Module):
         alpha, sigma = self.schedule(t)
         c_skip, c_out = self.prediction(alpha, sigma)
         c_in = (alpha.square() + sigma.square()).rsqrt()
-        logsnr = torch.full((len(x_t),), self.schedule.logsnr(t).item(), device=x_t.device, dtype=x_t.dtype)
-        output = self.denoiser(c_in.item() * x_t, logsnr, condition).to(x_t.dtype)
+        logsnr = torch.full((len(x_t),), 2 * (alpha / sigma).log().item(), device=x_t.device, dtype=x_t.dtype)
+        output: Tensor = self.denoiser(c_in.item() * x_t, logsnr, condition).to(x_t.dtype)
         return c_skip.item() * x_t + c_out.item() * output
 
     def score(self, x_t: Float[Tensor, " b *d"], t: Float[Tensor, ""], condition: Condition) -> Float[Tensor, " b *d"]:
