@@ -1,0 +1,26 @@
+"""Contracts: what every part of a kind keeps to, as functions that raise `AssertionError` with what they measured.
+
+A plugin's test is one line: `check_sampler(MySampler(), schedules)`.
+"""
+
+from diffkit.testing.contracts.network import check_conditioner, check_denoiser, check_guidance
+from diffkit.testing.contracts.path import (
+    check_density,
+    check_grid,
+    check_prediction,
+    check_schedule,
+    check_weighting,
+)
+from diffkit.testing.contracts.sampler import check_sampler
+
+__all__ = [
+    "check_conditioner",
+    "check_denoiser",
+    "check_density",
+    "check_grid",
+    "check_guidance",
+    "check_prediction",
+    "check_sampler",
+    "check_schedule",
+    "check_weighting",
+]
