@@ -9,6 +9,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check install -q -c constraints.txt
 export PATH := $(abspath $(VENV))/bin:$(PATH)
+export NO_MKDOCS_2_WARNING = 1
 
 .PHONY: demo test lint types docs site
 .DELETE_ON_ERROR:
@@ -29,7 +30,7 @@ types: $(VENV)/.dev
 
 docs: $(VENV)/.dev
 	$(BIN)/mkdocs build --strict --quiet
-	@echo "The site is in site/index.html."
+	@echo "The site is in site/index.html; make site serves it, with its search."
 
 site: $(VENV)/.dev
 	$(BIN)/mkdocs serve

@@ -10,6 +10,7 @@ import os
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -73,6 +74,7 @@ def test_marked_blocks_run_and_print_what_is_shown(page: Path, tmp_path: Path):
             run([sys.executable, "-W", "error::SyntaxWarning", "-c", block.code], tmp_path)
 
 
+@cache
 def generated() -> dict[str, str]:
     """The pages that the site's hook writes."""
     sys.path.insert(0, str(ROOT / "docs/_site"))

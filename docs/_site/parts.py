@@ -8,6 +8,7 @@ from mkdocs.structure.files import File, Files
 import diffkit.core
 from diffkit.compose.plugins import Kind
 from diffkit.compose.registry import Entry, Registry, registry
+from diffkit.compose.values import describe, hyperparameters
 
 INDEX = """\
 # Parts
@@ -23,6 +24,11 @@ A name that two plugins claim is written with the plugin's name, which always wo
 | kind | chosen | names |
 |---|---|---|
 """
+
+_PART = (
+    "{heading_level: 3, heading: '%s', toc_label: '%s', members: false, separate_signature: false,"
+    " show_signature: false}"
+)
 
 INTERFACES = """\
 # Interfaces
@@ -42,6 +48,22 @@ def _row(name: str, entry: Entry, registry: Registry) -> str:
     summary = (registry.load(entry.component.kind, name).__doc__ or "").split("\n\n")[0]
     cell = " ".join(summary.split()).replace("|", "\\|")
     return f"| [`{name}`](#{_where(entry.component.target)}) | {cell} | {entry.plugin} |"
+
+
+def _keys(prefix: str, cls: type[Any]) -> list[str]:
+    """The table of a part's config keys; empty if it has none."""
+    rows = [
+        f"| `{prefix}.{name}` | {describe(p.hint)} | {'(required)' if p.required else f'`{_value(p.default)}`'} |"
+        for name, p in hyperparameters(cls).items()
+    ]
+    return ["| key | value | default |", "|---|---|---|", *rows, ""] if rows else []
+
+
+def _value(value: Any) -> str:
+    """A default as it is written on the command line."""
+    if isinstance(value, list | tuple):
+        return f"[{','.join(map(_value, value))}]"
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _page(kind: Kind, registry: Registry) -> str:
@@ -66,7 +88,8 @@ def _page(kind: Kind, registry: Registry) -> str:
         "",
     ]
     for name, entry in zip(names, entries, strict=True):
-        lines += [f"::: {_where(entry.component.target)}", f"    options: {{heading_level: 3, heading: '{name}'}}", ""]
+        lines += [f"::: {_where(entry.component.target)}", f"    options: {_PART % (name, name)}", ""]
+        lines += _keys(f"{kind.name}.{name}" if kind.many else kind.name, registry.load(kind.name, name))
     return "\n".join(lines)
 
 
