@@ -39,7 +39,8 @@ def save(folder: Path, model: DiffusionModel, config: dict[str, Any], spec: Data
     Keys of `config` that belong to one machine or one training (paths, trainer, loggers) are left out. The digest of
     the weights stands in the config, so that damage is found. Raises `DiffkitError` if the folder cannot be written.
     """
-    own = {name: a.detach().cpu().clone(memory_format=torch.contiguous_format) for name, a in model.state_dict().items()}
+    state = model.state_dict()
+    own = {name: a.detach().cpu().clone(memory_format=torch.contiguous_format) for name, a in state.items()}
     weights = save_tensors(own)
     made = dict(config.get("diffkit", {})) | {"spec": spec.to_dict(), "sha256": sha256(weights).hexdigest()}
     shared = {name: value for name, value in config.items() if name not in (*_LOCAL, "diffkit")}

@@ -1,0 +1,170 @@
+"""Checkpoints that survive a crash at any moment, know when they are damaged, and hold plain data alone."""
+
+import os
+import shutil
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric.plugins import CheckpointIO
+from torch import Tensor
+
+from diffkit.core.errors import DiffkitError, RunFailed
+
+SUFFIX = ".ckpt"
+_MARK = "diffkit sha256 {digest} step {step:012d}"
+_SIZE = len(_MARK.format(digest="0" * 64, step=0))
+_CHUNK = 1 << 20
+
+
+class Checkpoints(CheckpointIO):
+    """Lightning's way to and from the disk.
+
+    A checkpoint is written beside its place, synced, and moved there in one step; its digest is the comment of the
+    archive that `torch.save` writes, so that a file says by itself whether it is whole. Loading builds tensors and
+    plain values alone, and so does saving: anything else is refused with its place.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        """Write a checkpoint; raises `RunFailed` if it cannot be written, and leaves the one before as it was."""
+        content = plain(checkpoint)
+        path = Path(path)
+        temporary = path.with_name(f".{path.name}-{os.getpid()}")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            torch.save(content, temporary)
+            _seal(temporary, int(content.get("global_step", 0)))
+            os.replace(temporary, path)
+            _sync_folder(path.parent)
+        except (OSError, RuntimeError) as error:
+            size = temporary.stat().st_size if temporary.exists() else 0
+            temporary.unlink(missing_ok=True)
+            free = shutil.disk_usage(path.parent).free if path.parent.exists() else 0
+            raise RunFailed(
+                f"cannot write the checkpoint {path} ({size:,} bytes written, {free:,} free): {error};"
+                " the one before it is intact"
+            ) from error
+
+    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = True) -> dict[str, Any]:
+        """Read a checkpoint onto the CPU; raises `DiffkitError` if it is damaged."""
+        verify(Path(path))
+        content: dict[str, Any] = torch.load(path, map_location=map_location or "cpu", weights_only=True)
+        return content
+
+    def remove_checkpoint(self, path: Any) -> None:
+        """Remove a checkpoint."""
+        Path(path).unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class Found:
+    """The newest checkpoint that is whole, and what was passed over on the way to it."""
+
+    path: Path
+    step: int
+    damaged: tuple[str, ...]
+
+
+def newest(folder: Path) -> Found:
+    """The newest whole checkpoint of a folder; raises `DiffkitError` if there is none."""
+    known = sorted(((step_of(path), path.name) for path in folder.glob(f"*{SUFFIX}")), reverse=True)
+    damaged = []
+    for step, name in known:
+        try:
+            verify(folder / name)
+        except DiffkitError as error:
+            damaged.append(str(error))
+        else:
+            return Found(folder / name, step, tuple(damaged))
+    why = f"all of them are damaged: {'; '.join(damaged)}" if damaged else "none was written yet"
+    raise DiffkitError(f"there is no checkpoint to resume from in {folder}: {why}")
+
+
+def verify(path: Path) -> int:
+    """The step of a whole checkpoint; raises `DiffkitError` if it is not what was written."""
+    try:
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            end = max(0, size - _SIZE - 2)
+            digest = sha256()
+            while file.tell() < end:
+                digest.update(file.read(min(_CHUNK, end - file.tell())))
+            mark = file.read()
+    except OSError as error:
+        raise DiffkitError(f"cannot read the checkpoint {path}: {error.strerror or error}") from error
+    step = _step(mark[2:])
+    if step < 0 or mark != _mark(digest, step):
+        raise DiffkitError(f"the checkpoint {path} is damaged: its content does not have the digest it was saved with")
+    return step
+
+
+def step_of(path: Path) -> int:
+    """The step that a checkpoint's end names, without a look at the rest; -1 if it names none."""
+    try:
+        with path.open("rb") as file:
+            file.seek(-_SIZE, os.SEEK_END)
+            return _step(file.read())
+    except OSError:
+        return -1
+
+
+def plain(value: Any, where: str = "checkpoint") -> Any:
+    """`value` as tensors, numbers, strings, lists and dicts; raises `RunFailed` naming the place of anything else."""
+    if value is None or isinstance(value, (Tensor, str, int, float, bool)):
+        # a subclass (numpy's numbers, enums) would need its own class to be loaded
+        return value if isinstance(value, Tensor) else _base(value)
+    if isinstance(value, Mapping):
+        return {_base(key): plain(child, f"{where}.{key}") for key, child in value.items()}
+    if isinstance(value, (list, tuple)):
+        children = [plain(child, f"{where}[{i}]") for i, child in enumerate(value)]
+        return tuple(children) if isinstance(value, tuple) else children
+    raise RunFailed(
+        f"{where} is a {type(value).__module__}.{type(value).__qualname__}: a checkpoint holds tensors, numbers, text,"
+        " lists and dicts alone; make state_dict() of that part give those"
+    )
+
+
+def _base(value: Any) -> Any:
+    for kind in (bool, int, float, str):
+        if isinstance(value, kind):
+            return kind(value)
+    return value
+
+
+def _mark(digest: Any, step: int) -> bytes:
+    """The end of a sealed archive, the comment's length and the comment; `digest` of the rest takes in the step."""
+    digest.update(str(step).encode())
+    return struct.pack("<H", _SIZE) + _MARK.format(digest=digest.hexdigest(), step=step).encode()
+
+
+def _step(mark: bytes) -> int:
+    number = mark[-12:]
+    return int(number) if mark.startswith(b"diffkit sha256 ") and number.isdigit() else -1
+
+
+def _seal(path: Path, step: int) -> None:
+    """Make the digest of an archive its comment: the last two bytes of a zip file count the comment's."""
+    digest = sha256()
+    with path.open("r+b") as file:
+        end = os.fstat(file.fileno()).st_size - 2
+        while file.tell() < end:
+            digest.update(file.read(min(_CHUNK, end - file.tell())))
+        if file.read() != b"\0\0":
+            raise RuntimeError("torch.save wrote an archive of an unknown form")
+        file.seek(end)
+        file.write(_mark(digest, step))
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_folder(path: Path) -> None:
+    if os.name == "posix":
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
