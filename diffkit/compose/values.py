@@ -43,16 +43,13 @@ class Parameter:
 
 
 def parameters(cls: type[Any]) -> dict[str, Parameter]:
-    """The parameters of a constructor by name; raises `DiffkitError` for one that has `*args` or `**kwargs`."""
+    """The named parameters of a constructor; `*args` and `**kwargs`, as `nn.Module`'s own has, are no keys."""
     hints = get_type_hints(cls.__init__, include_extras=True)
-    found = {}
-    for name, parameter in inspect.signature(cls).parameters.items():
-        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-            raise DiffkitError(
-                f"{cls.__qualname__} takes {parameter}: a part names every parameter, so that each is a key."
-            )
-        found[name] = Parameter(name, hints.get(name, Any), parameter.default)
-    return found
+    return {
+        name: Parameter(name, hints.get(name, Any), p.default)
+        for name, p in inspect.signature(cls).parameters.items()
+        if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
+    }
 
 
 def hyperparameters(cls: type[Any]) -> dict[str, Parameter]:
@@ -90,6 +87,8 @@ def _fit(value: Any, hint: Any) -> Any:
     if hint is float:
         _require(isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value))
         return float(value)
+    if hint is str and type(value) in (int, float):
+        return str(value)  # a bare 7 on the command line is a number, and may be meant as a text
     if hint in (int, str, bool, NoneType):
         _require(type(value) is hint)
     if origin in (dict, Mapping) or hint in (dict, Mapping):

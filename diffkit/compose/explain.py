@@ -1,0 +1,119 @@
+"""Hydra's and OmegaConf's errors in one sentence each: what is wrong, where, and what to do."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, get_type_hints
+
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from omegaconf import DictConfig
+from omegaconf.errors import (
+    ConfigAttributeError,
+    ConfigKeyError,
+    ConfigTypeError,
+    InterpolationResolutionError,
+    MissingMandatoryValue,
+    OmegaConfBaseException,
+    ValidationError,
+)
+
+from diffkit.compose.foreign import check_targets, target_class
+from diffkit.compose.keys import VERBS
+from diffkit.compose.registry import registry
+from diffkit.compose.values import describe, hyperparameters, parameters
+from diffkit.core.errors import DiffkitError, nearest
+
+
+@contextmanager
+def explained(verb: str) -> Iterator[None]:
+    """Turn whatever composing raises into a `DiffkitError`."""
+    try:
+        yield
+    except (HydraException, OmegaConfBaseException) as error:
+        raise DiffkitError(_sentence(error, verb)) from error
+
+
+def _sentence(error: Exception, verb: str) -> str:
+    cause = error if isinstance(error, OmegaConfBaseException) else error.__cause__
+    if isinstance(error, MissingConfigException):
+        return _missing(error)
+    if isinstance(error, OverrideParseException):
+        return f"{error.override!r} cannot be read: {error.message.splitlines()[0]}. Write key=value, and quote text."
+    if isinstance(cause, ValidationError):
+        return _wrong_type(cause, verb)
+    if isinstance(cause, ConfigAttributeError | ConfigKeyError):
+        return _unknown_key(cause, verb)
+    if isinstance(cause, InterpolationResolutionError):
+        return f"{cause.full_key}: {_first_line(cause)}."
+    if isinstance(cause, MissingMandatoryValue):
+        return f"{cause.full_key} must be given: {cause.full_key}=..."
+    if isinstance(cause, ConfigTypeError) and "deletion" in str(cause):
+        return f"{cause.full_key} cannot be deleted: give it a value instead."
+    return _plain(error)
+
+
+def _first_line(error: object) -> str:
+    return str(error).strip().splitlines()[0].rstrip(".")
+
+
+def _plain(error: Exception) -> str:
+    """Hydra's own words, where they say enough."""
+    lines = [line.strip().rstrip(".") for line in str(error).splitlines() if line.strip()]
+    if lines and lines[0].startswith("Could not override") and "No match in the defaults list" in lines[0]:
+        name = lines[0].split("'")[1]
+        return f"{name} is not among the choices of this command; {nearest(name, registry().kinds)}"
+    cause = "" if error.__cause__ is None else f" ({_first_line(error.__cause__)})"
+    return "; ".join(lines) + cause + "."
+
+
+def _missing(error: MissingConfigException) -> str:
+    """A name that no source has; of parts, the registry knows more than Hydra."""
+    group, _, name = (error.missing_cfg_file or "").partition("/")
+    options = list(error.options or [])
+    if group in registry().kinds and name:
+        known = registry().names(group)
+        if set(options) <= set(known):
+            try:
+                registry().entry(group, name)
+            except DiffkitError as unknown:
+                return str(unknown)
+    if name and options:
+        return f"There is no {group} {name!r}: {nearest(name, options)}"
+    return "; ".join(line.strip() for line in str(error).split("Config search path")[0].splitlines() if line.strip())
+
+
+def _hints(key: str, parent: Any, verb: str) -> dict[str, Any]:
+    """The keys that may stand beside `key`, with their hints; empty if nothing is known of the place."""
+    kind, *rest = key.split(".")
+    if not rest:
+        return get_type_hints(VERBS[verb], include_extras=True)
+    values = {str(k): v for k, v in parent.items_ex(resolve=False)} if isinstance(parent, DictConfig) else {}
+    try:
+        if kind in registry().kinds and "_part_" in values:
+            known = hyperparameters(registry().load(kind, str(values["_part_"])))
+            return {name: p.hint for name, p in known.items()}
+        if "_target_" in values:
+            check_targets(kind, values)
+            return {name: p.hint for name, p in parameters(target_class(values)).items()}
+    except DiffkitError:  # the sentence about the key is the one that counts here
+        pass
+    return {}
+
+
+def _wrong_type(error: OmegaConfBaseException, verb: str) -> str:
+    key = str(error.full_key)
+    hints = _hints(key, error.parent_node, verb)
+    name = key.rpartition(".")[2].partition("[")[0]
+    what = f"{key} must be {describe(hints[name])}" if name in hints else _first_line(error)
+    return f"{key}={error.value} is not allowed: {what}." if error.value is not None else f"{key}: {what}."
+
+
+def _unknown_key(error: OmegaConfBaseException, verb: str) -> str:
+    key = str(error.full_key)
+    place, _, name = key.rpartition(".")
+    present = [str(k) for k in error.parent_node] if isinstance(error.parent_node, DictConfig) else []
+    hints = _hints(key, error.parent_node, verb)
+    if place and name in hints:
+        return f"{key} is not set in the preset: add it with +{key}=..."
+    allowed = {*present, *hints} - {"_part_", "_target_", "hydra"}
+    where = f" in {place}" if place else ""
+    return f"There is no key {name!r}{where}: {nearest(name, allowed)}"

@@ -1,0 +1,171 @@
+"""Composing through Hydra: one config as a value, or the jobs of a command."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from omegaconf import DictConfig
+
+from diffkit.compose.explain import explained
+from diffkit.compose.saved import read_choices
+from diffkit.compose.source import register, saved_choices
+from diffkit.compose.sweep import Sweep, is_override
+from diffkit.compose.validate import validate
+from diffkit.core.errors import DiffkitError
+
+Task = Callable[[DictConfig], object]
+
+
+def config_dir() -> Path:
+    """The folder of presets: the package's own where it is installed, else the repository's."""
+    package = Path(__file__).resolve().parent.parent
+    for folder in (package / "conf", package.parent / "conf"):
+        if (folder / "train.yaml").is_file():
+            return folder
+    raise DiffkitError(f"The presets are missing: there is no folder {package / 'conf'}. Install diffkit again.")
+
+
+def compose(overrides: Sequence[str] = (), verb: str = "train") -> DictConfig:
+    """The resolved and checked config of a verb with these overrides.
+
+    Raises `DiffkitError` for an override that does not fit.
+    """
+    with _ready(verb, overrides):
+        with hydra.initialize_config_dir(str(config_dir()), job_name="diffkit", version_base="1.3"):
+            cfg = hydra.compose(verb, list(overrides))
+        validate(cfg, verb)
+    return cfg
+
+
+def run(verb: str, task: Task, argv: Sequence[str], check: Task | None = None) -> int:
+    """Run a verb's task on the config that `argv` asks for, with any of Hydra's flags; return the exit status.
+
+    With `-m`, each job has a folder of its own within the sweep's, and one that fails does not stop the others; what
+    `check` refuses of any job stops all before the first one starts. Raises what a single job raises.
+    """
+    if any(flag.startswith("--experimental") for flag in argv):
+        raise DiffkitError("Hydra's --experimental-rerun is not offered: it runs code from a file.")
+    with _ready(verb, [a for a in argv if is_override(a)]):
+        if not {"-m", "--multirun"} & set(argv):
+            return _single(verb, task, argv, check)
+        return _sweep(verb, task, argv, check)
+
+
+def _single(verb: str, task: Task, argv: Sequence[str], check: Task | None) -> int:
+    """One job. Its error waits until Hydra is done, which would else print it in its own way."""
+    failed: list[Exception] = []
+    command = list(sys.argv)
+
+    def job(cfg: DictConfig) -> None:
+        try:
+            _checked(cfg, verb, check)
+            with _outside_hydra(command):
+                task(cfg)
+        except Exception as error:
+            failed.append(error)
+
+    _call_hydra(verb, job, argv)
+    if failed:
+        raise failed[0]
+    return 0
+
+
+def _sweep(verb: str, task: Task, argv: Sequence[str], check: Task | None) -> int:
+    """Every job is composed and checked before the first one runs."""
+    command, jobs = list(sys.argv), 0
+
+    def inspect(cfg: DictConfig) -> None:
+        nonlocal jobs
+        jobs += 1
+        overrides = " ".join(HydraConfig.get().overrides.task)
+        with explained(verb):
+            try:
+                _checked(cfg, verb, check)
+            except DiffkitError as error:
+                raise DiffkitError(f"In the job {overrides!r}: {error}") from error
+
+    if not any(a.startswith("hydra/sweeper=") for a in argv):  # others choose a job from the results of the last
+        _call_hydra(verb, inspect, argv)
+    sweep = Sweep(verb, command, jobs)
+
+    def job(cfg: DictConfig) -> object:
+        hydra_cfg, result = HydraConfig.get(), None
+        validate(cfg, verb)
+        with sweep.job(cfg, int(hydra_cfg.job.num), list(hydra_cfg.overrides.task)) as own, _outside_hydra(own):
+            result = task(cfg)
+        return result
+
+    _call_hydra(verb, job, argv)
+    return sweep.finish()
+
+
+def _checked(cfg: DictConfig, verb: str, check: Task | None) -> None:
+    with explained(verb):
+        validate(cfg, verb)
+    if check is not None:
+        check(cfg)
+
+
+def _call_hydra(verb: str, job: Task, argv: Sequence[str]) -> None:
+    """Let Hydra read the flags and call `job`. Hydra's own folders and logs are switched off."""
+    before, environment = sys.argv, os.environ.get("HYDRA_FULL_ERROR")
+    with TemporaryDirectory() as scratch:
+        quiet = ["hydra.run.dir=.", "hydra.output_subdir=null", f"hydra.sweep.dir={scratch}", "hydra.sweep.subdir=."]
+        quiet += ["hydra/job_logging=none", "hydra/hydra_logging=none"]
+        sys.argv = [before[0], *argv, *quiet]
+        os.environ["HYDRA_FULL_ERROR"] = "1"  # so that Hydra raises its errors, and we say what they mean
+        try:
+            hydra.main(config_path=str(config_dir()), config_name=verb, version_base="1.3")(job)()
+        finally:
+            sys.argv = before
+            os.environ.pop("HYDRA_FULL_ERROR")
+            if environment is not None:
+                os.environ["HYDRA_FULL_ERROR"] = environment
+
+
+@contextmanager
+def _ready(verb: str, overrides: Sequence[str]) -> Iterator[None]:
+    """Hydra knows the registry and the choices of the run that is named; errors come out in one sentence."""
+    register()
+    with explained(verb):
+        parsed = OverridesParser.create().parse_overrides(list(overrides))
+        _refuse_repeats(parsed)
+        with saved_choices(read_choices(_run_of(parsed)) if verb != "train" else None):
+            yield
+
+
+def _refuse_repeats(parsed: Sequence[Override]) -> None:
+    seen: dict[str, Override] = {}
+    for override in parsed:
+        key = f"{override.key_or_group}@{override.package}"
+        if key in seen:
+            both = f"{seen[key].input_line} and {override.input_line}"
+            raise DiffkitError(f"{override.key_or_group} is given twice ({both}): leave one out.")
+        seen[key] = override
+
+
+def _run_of(parsed: Sequence[Override]) -> str | None:
+    for override in parsed:
+        if override.key_or_group == "run":
+            if override.is_sweep_override():
+                raise DiffkitError("run takes one run at a time: use a command for each.")
+            return str(override.value())
+    return None
+
+
+@contextmanager
+def _outside_hydra(command: list[str]) -> Iterator[None]:
+    """The command line of this very job, and no sign of Hydra: Lightning starts the other devices' processes by it."""
+    config, before = HydraConfig.instance().cfg, sys.argv
+    HydraConfig.instance().cfg, sys.argv = None, command
+    try:
+        yield
+    finally:
+        HydraConfig.instance().cfg, sys.argv = config, before

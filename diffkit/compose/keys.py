@@ -1,0 +1,75 @@
+"""The keys at the top of each verb's config, beside the groups: their types and ranges. Values are in conf/."""
+
+from dataclasses import dataclass
+
+from diffkit.core.types import Count, Fraction, Natural
+
+
+@dataclass(frozen=True)
+class Train:
+    """`diffkit train`."""
+
+    seed: Natural
+    """Everything random is a function of it."""
+    name: str | None
+    """Of the run; the data's name by default."""
+    out: str | None
+    """The run's folder; `runs/<date>-<time>-<name>` by default."""
+    resume: str | None
+    """A run to continue."""
+    condition_dropout: Fraction | list[Fraction]
+    """How often training drops a condition: one number, or one for each conditioner."""
+    compile: bool
+    """Whether torch compiles the network first."""
+    preview_every: Natural
+    """Steps between previews; 0 for none."""
+    samples: Natural
+    """How many samples are drawn at the end."""
+    group: str | None
+    """The sweep that the run belongs to."""
+    tags: list[str]
+    """Words to find the run by."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """`diffkit sample`."""
+
+    run: str
+    """A run or a bundle; `last` is the newest run."""
+    n: Count | None
+    """How many samples; by default one for each prompt or label, or 64 where there is only one."""
+    seed: Natural
+    """Sample i is a function of (seed, i)."""
+    prompt: str | list[str] | None
+    """A prompt, or a list of them in turn."""
+    prompts: str | None
+    """A file with one prompt a line."""
+    label: Natural | list[Natural] | None
+    """A class, or a list of them in turn."""
+    negative: str | Natural | None
+    """A prompt (or a class) to steer away from; it takes the null's place in guidance."""
+    out: str | None
+    """A folder for the samples; by default one in the run."""
+    batch_size: Count
+    """How many samples are drawn at once; the samples do not depend on it."""
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """`diffkit evaluate`."""
+
+    run: str
+    """A run or a bundle; `last` is the newest run."""
+    n: Count | None
+    """How many samples; by default as many as the data hold out."""
+    seed: Natural
+    """Sample i is a function of (seed, i)."""
+    out: str | None
+    """A folder for the figures; by default one in the run."""
+    batch_size: Count
+    """How many samples are drawn at once; the figures do not depend on it."""
+
+
+VERBS = {"train": Train, "sample": Sample, "evaluate": Evaluate}
+"""The verbs that Hydra composes a config for."""

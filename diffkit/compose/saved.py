@@ -1,0 +1,30 @@
+"""The choices that a saved run made, as plain data that nothing is trusted to."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from diffkit.core.errors import DiffkitError
+
+
+def read_choices(run: str | None) -> Mapping[str, Any] | None:
+    """The config of the run or bundle at `run` (`last`: `runs/last`), or None where no run is named.
+
+    Raises `DiffkitError` if there is none, or if it is more than plain values: what a file says is never interpolated.
+    """
+    if run is None:
+        return None
+    folder = Path(run).expanduser()
+    folder = Path("runs/last") if run == "last" and not folder.exists() else folder
+    file = next((f for f in (folder / "config.yaml", folder / "bundle" / "config.yaml") if f.is_file()), None)
+    if file is None:
+        raise DiffkitError(f"run={run}: there is no run here ({folder / 'config.yaml'} does not exist).")
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise DiffkitError(f"{file} cannot be read: {' '.join(str(error).split())}") from error
+    if not isinstance(content, Mapping):
+        raise DiffkitError(f"{file} is damaged: it should hold keys and values.")
+    return content

@@ -1,0 +1,155 @@
+"""The registry as a source of Hydra's configs: every part is an option of its kind's group, without any YAML."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import MISSING, Field, field, fields, make_dataclass
+from typing import Any
+
+from hydra.core.config_search_path import ConfigSearchPath
+from hydra.core.object_type import ObjectType
+from hydra.core.plugins import Plugins
+from hydra.plugins.config_source import ConfigLoadError, ConfigResult, ConfigSource
+from hydra.plugins.search_path_plugin import SearchPathPlugin
+from hydra_zen import builds
+from omegaconf import DictConfig, OmegaConf
+
+from diffkit.compose.registry import registry
+from diffkit.compose.values import INJECTED, hyperparameters, parameters
+from diffkit.core.errors import DiffkitError
+
+SAVED = "saved"
+"""The option that stands for a run's own choice."""
+SAVED_KINDS = ("sampler", "grid", "guidance")
+
+_saved: ContextVar[Mapping[str, Any] | None] = ContextVar("saved", default=None)
+
+
+@contextmanager
+def saved_choices(config: Mapping[str, Any] | None) -> Iterator[None]:
+    """Within this context the option `saved` stands for what `config` chose; without a config there is none."""
+    token = _saved.set(config)
+    try:
+        yield
+    finally:
+        _saved.reset(token)
+
+
+def _node_type(kind: str, name: str) -> type[Any]:
+    """A dataclass with `_part_` and a field for each hyperparameter, of the types that OmegaConf can hold."""
+    cls = registry().load(kind, name)
+    known = hyperparameters(cls)
+    try:
+        built = builds(cls, populate_full_signature=True, zen_exclude=sorted(INJECTED & parameters(cls).keys()))
+    except Exception as error:
+        raise DiffkitError(f"{kind}={name}: its constructor cannot be a config: {error}") from error
+    keys = [(f.name, f.type, _default(f)) for f in fields(built) if f.name in known]
+    part: tuple[str, Any, Any] = ("_part_", str, field(default=name))
+    return make_dataclass(f"{cls.__name__}Node", [part, *keys])
+
+
+def _default(f: "Field[Any]") -> Any:
+    if f.default_factory is not MISSING:
+        return field(default_factory=f.default_factory)
+    return field(default="???" if f.default is MISSING else f.default)
+
+
+def node(kind: str, name: str, values: Mapping[str, Any] | None = None) -> DictConfig:
+    """The typed config node of a part, with `values` in the place of its defaults."""
+    config: DictConfig = OmegaConf.structured(_node_type(kind, name))
+    for key, value in (values or {}).items():
+        if key not in config:
+            raise DiffkitError(f"{kind}={name} has no key {key!r}: another version of it made the run.")
+        _refuse_interpolation(kind, value)
+        config[key] = value
+    return config
+
+
+def _refuse_interpolation(kind: str, value: object) -> None:
+    """What a file says is data: it reads nothing of this machine."""
+    if "${" in str(value):
+        raise DiffkitError(f"The run's config is damaged at {kind!r}: it holds plain values only, not {value!r:.60}.")
+
+
+class RegistrySource(ConfigSource):
+    """`diffkit://`: groups are kinds, configs are parts, by short or qualified name."""
+
+    @staticmethod
+    def scheme() -> str:
+        """See `ConfigSource`."""
+        return "diffkit"
+
+    def available(self) -> bool:
+        """See `ConfigSource`."""
+        return True
+
+    def is_group(self, config_path: str) -> bool:
+        """See `ConfigSource`; the plugins of a kind's qualified names are groups within it."""
+        kind, _, plugin = config_path.strip("/").partition("/")
+        if not plugin:
+            return kind in ("", *registry().kinds)
+        return kind in registry().kinds and plugin in {e.plugin.name for e in registry().entries(kind)}
+
+    def is_config(self, config_path: str) -> bool:
+        """See `ConfigSource`; an ambiguous name is one, so that loading it can say why it is refused."""
+        kind, _, name = config_path.removesuffix(".yaml").partition("/")
+        if kind not in registry().kinds or not name:
+            return False
+        if name == SAVED:
+            return kind in SAVED_KINDS
+        return any(name in (e.component.name, e.qualified) for e in registry().entries(kind)) or "/" in name
+
+    def load_config(self, config_path: str) -> ConfigResult:
+        """See `ConfigSource`; raises `DiffkitError` for a part that cannot be imported."""
+        if not self.is_config(config_path):
+            raise ConfigLoadError(f"Config not found : {config_path}")
+        kind, _, name = config_path.removesuffix(".yaml").partition("/")
+        if name == SAVED:
+            return self._result(kind, _saved_node(kind))
+        short = name.rpartition("/")[2]
+        return self._result(f"{kind}.{short}" if registry().kind(kind).many else kind, node(kind, name))
+
+    def _result(self, package: str, config: DictConfig) -> ConfigResult:
+        return ConfigResult(self.provider, self.full_path(), config, {"package": package})
+
+    def list(self, config_path: str, results_filter: ObjectType | None) -> list[str]:
+        """See `ConfigSource`."""
+        kind = config_path.strip("/")
+        groups, configs = results_filter != ObjectType.CONFIG, results_filter != ObjectType.GROUP
+        if not kind:
+            return sorted(registry().kinds) if groups else []
+        if kind not in registry().kinds or not configs:
+            return []
+        return sorted(registry().names(kind))
+
+
+def _saved_node(kind: str) -> DictConfig:
+    """A run's own choice; for a list kind, all of them."""
+    config = _saved.get()
+    if config is None:
+        return OmegaConf.create({})
+    choice = config.get(kind) or {}
+    nodes = choice if registry().kind(kind).many else {kind: choice}
+    made = {}
+    for key, values in nodes.items():
+        if not isinstance(values, Mapping) or not isinstance(values.get("_part_"), str):
+            raise DiffkitError(f"The run's config is damaged at {key!r}: it names no {kind}.")
+        made[key] = node(kind, values["_part_"], {k: v for k, v in values.items() if k != "_part_"})
+    return OmegaConf.create(made) if registry().kind(kind).many else made[kind]
+
+
+class RegistrySearchPath(SearchPathPlugin):
+    """Puts the registry, and the presets that plugins bring, on Hydra's search path."""
+
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        """See `SearchPathPlugin`."""
+        search_path.append("diffkit", "diffkit://")
+        for plugin in registry().plugins:
+            for package in plugin.configs:
+                search_path.append(plugin.name, package if "://" in package else f"pkg://{package}")
+
+
+def register() -> None:
+    """Make both known to Hydra. Its own discovery of plugins fails silently with modern editable installs."""
+    for plugin in (RegistrySource, RegistrySearchPath):
+        Plugins.instance().register(plugin)
