@@ -1,8 +1,8 @@
 """Data whose denoiser is known exactly, to hold samplers and models against. All in float64."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from jaxtyping import Float
@@ -11,9 +11,10 @@ from torch import Tensor
 from diffkit.core.schedule import Schedule
 
 
-class Oracle(Protocol):
+class Oracle(ABC):
     """A distribution of data (b, d) with an exact denoiser."""
 
+    @abstractmethod
     def x_0(self, x_t: Float[Tensor, "b d"], alpha: float, sigma: float) -> Float[Tensor, "b d"]:
         """The mean of the data given `x_t`."""
 
@@ -29,7 +30,7 @@ def denoiser(oracle: Oracle, schedule: Schedule) -> Callable[[Tensor, Tensor], T
 
 
 @dataclass(frozen=True, eq=False)
-class Gaussian:
+class Gaussian(Oracle):
     r"""Normal data with a full covariance, given by its eigenvectors and eigenvalues.
 
     $$ x_0 \sim \mathcal N(\mu, C), \qquad C = Q \Lambda Q^\top,
@@ -89,7 +90,7 @@ class Gaussian:
 
 
 @dataclass(frozen=True, eq=False)
-class Mixture:
+class Mixture(Oracle):
     r"""Equal Gaussians around `means`: $x_0 \sim \frac1k \sum_i \mathcal N(\mu_i, \mathrm{variance}\, 1)$.
 
     With a variance of 0 it is a finite data set: then the exact denoiser remembers its rows.

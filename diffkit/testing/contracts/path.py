@@ -74,7 +74,9 @@ def check_grid(grid: Grid, schedule: Schedule) -> None:
 def check_density(density: TimeDensity, schedule: Schedule) -> None:
     """Finite float64 times in [0, 1] for any u in [0, 1), which is not written into."""
     _check_value(density)
-    u = torch.cat([torch.tensor([0.0, 1e-16, 1 - 2**-53]).double(), torch.linspace(1e-6, 1 - 1e-6, 997).double()])
+    u = torch.cat(
+        [torch.tensor([0.0, 1e-16, 1 - 2**-53], dtype=torch.float64), torch.linspace(1e-6, 1 - 1e-6, 997).double()]
+    )
     before = u.clone()
     t = density(schedule, u)
     require(t.shape == u.shape and t.dtype == torch.float64, density, f"t is {t.dtype}, {tuple(t.shape)}")

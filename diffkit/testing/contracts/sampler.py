@@ -62,7 +62,7 @@ def check_sampler(sampler: Sampler, schedules: Sequence[Schedule]) -> None:
 def check_ends(sampler: Sampler, schedule: Schedule) -> None:
     """One state a step at the grid's times, finite at 1, 2 and 5 steps from almost no signal; nothing written into."""
     for steps in (1, 2, 5):
-        times = times_of(schedule, steps, schedule.logsnr(torch.tensor(schedule.span()[1]).double()).item())
+        times = times_of(schedule, steps, schedule.logsnr(torch.tensor(schedule.span()[1], dtype=torch.float64)).item())
         alpha, sigma = schedule(times[0])
         x, at = (alpha.square() + sigma.square()).sqrt() * start(), f"with {steps} steps on {schedule}"
         before = x.clone()
