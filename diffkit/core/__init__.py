@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from diffkit.core.errors import DiffkitError as DiffkitError
     from diffkit.core.grid import Grid as Grid
     from diffkit.core.guidance import Branches as Branches, Denoise as Denoise, Guidance as Guidance
+    from diffkit.core.metric import SampleMetric as SampleMetric
     from diffkit.core.model import DiffusionModel as DiffusionModel
     from diffkit.core.noise import Noise as Noise
     from diffkit.core.objective import TimeDensity as TimeDensity, Weighting as Weighting
@@ -41,6 +42,7 @@ _HOME = {
     "errors": ["DiffkitError"],
     "grid": ["Grid"],
     "guidance": ["Branches", "Denoise", "Guidance"],
+    "metric": ["SampleMetric"],
     "model": ["DiffusionModel"],
     "noise": ["Noise"],
     "objective": ["TimeDensity", "Weighting"],

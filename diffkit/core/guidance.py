@@ -37,10 +37,16 @@ class Branches:
         return x_0
 
     def both(self, x_t: Tensor, t: Tensor, condition: Condition) -> tuple[Tensor, Tensor]:
-        """x_0 given the condition and x_0 given the null (or the negative condition): one pass of twice the rows."""
+        """x_0 given the condition and x_0 given the null (or the negative condition): one pass of twice the rows.
+
+        One pass suffices where the condition is the null itself: then both are the same tensor.
+        """
         known = self._known(x_t, t, condition)
         if known is not None and known[1] is not None:
             return known[0], known[1]
+        if condition is self._null:
+            x_0 = self(x_t, t, condition)
+            return x_0, x_0
         x_0, null = self._denoise(x_t.repeat(2, *[1] * (x_t.ndim - 1)), t, stack([condition, self._null])).chunk(2)
         self._asked, self._answers = (x_t, t, condition), (x_0, null)
         return x_0, null

@@ -1,8 +1,9 @@
 """From a model, a sampler and conditions to samples in the data's own units."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -17,6 +18,8 @@ from diffkit.core.model import DiffusionModel
 from diffkit.core.noise import Noise
 from diffkit.core.sampler import Sampler, State, drive, prior
 from diffkit.core.types import Batch
+
+Watch = Callable[[State], None]
 
 
 @dataclass(frozen=True)
@@ -37,23 +40,26 @@ def generate(
     seed: int,
     negative: Batch | None = None,
     batch_size: int = 512,
+    watch: Watch | None = None,
 ) -> Float[Tensor, " b *d"]:
     """One sample for each of `ids`, in the data's own units, as float32 on the CPU.
 
     `columns` hold the conditions of the samples, row by row (none: an unconditional model, or no condition given);
     `negative` those that take the null's place in guidance. The noise of a sample depends on `(seed, id)` alone; in
-    batches of another size its values differ by rounding only (about 1e-5 of the data's scale in float32).
+    batches of another size its values differ by rounding only (about 1e-5 of the data's scale in float32). `watch` is
+    shown every state on the way.
     """
     with evaluating(model):
         done = []
         for first in range(0, len(ids), batch_size):
             index = torch.arange(first, min(first + batch_size, len(ids)))
             some = [ids[i] for i in index.tolist()]
-            last = None
-            for last in states(model, spec, sampling, rows_of(columns, index), some, seed, _rows(negative, index)):
-                pass
-            assert last is not None  # a grid has at least one step
-            done.append(decode(model, spec, last.x))
+            x = torch.empty(0)
+            for state in states(model, spec, sampling, rows_of(columns, index), some, seed, _rows(negative, index)):
+                x = state.x
+                if watch is not None:
+                    watch(state)
+            done.append(decode(model, spec, x))
         return torch.cat(done) if done else torch.empty(0, *spec.shape)
 
 
@@ -115,7 +121,7 @@ def film(
     with evaluating(model):
         walk = list(states(model, spec, sampling, columns, ids, seed, negative))
         # a state holds the x_0 that led to it: the x_0 *for* its own x is the next state's, and the sample's its own
-        pairs = [(now, after.x_0) for now, after in zip(walk, walk[1:], strict=False)] + [(walk[-1], walk[-1].x)]
+        pairs = [(now, after.x_0) for now, after in pairwise(walk)] + [(walk[-1], walk[-1].x)]
         index = torch.linspace(0, len(pairs) - 1, min(frames, len(pairs))).round().long().tolist()
         chosen = [pairs[i] for i in index]
         t = torch.tensor([state.t for state, _ in chosen], dtype=torch.float64)
@@ -151,8 +157,11 @@ def _conditions(
 ) -> tuple[Condition, Condition]:
     """The condition of each row, and what stands for none: the null, or the negative condition."""
     device = _like(model).device
-    null = model.conditioners.null(rows) if negative is None else model.conditioners(_on(negative, device), rows)
-    return model.conditioners(_on(columns, device), rows), null
+    null = model.conditioners.null(rows)
+    # nothing given: the same object, so that guidance need not ask for both
+    given = any(name in columns for name in model.conditioners.keys)
+    condition = model.conditioners(_on(columns, device), rows) if given else null
+    return condition, null if negative is None else model.conditioners(_on(negative, device), rows)
 
 
 def _like(model: nn.Module) -> Tensor:

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from diffkit.core.data import Data
+from diffkit.core.data import Data, DataSpec
 from diffkit.core.errors import DiffkitError
 from diffkit.core.types import Batch
 from diffkit.run.generate import Film
@@ -58,6 +58,16 @@ def strip(data: Data, film: Film) -> Image.Image:
     titles = [f"t = {t:.2f}\nlog SNR {_logsnr(value)}" for t, value in zip(film.t, film.logsnr, strict=True)]
     picture, plain = data.draw(x, titles), data.draw(x)
     return _beside(picture, ["xₜ", "x̂₀"] * (1 if points else b), plain.height / len(x))
+
+
+def stars(spec: DataSpec, columns: Batch, rows: int) -> list[int]:
+    """The samples that the film strip shows: one for each of the first captions, or many points."""
+    if len(spec.shape) == 1:
+        return list(range(min(rows, 1000)))
+    captions = caption(columns, rows)
+    firsts = [captions.index(name) for name in dict.fromkeys(captions)]
+    others = [i for i in range(min(rows, 4)) if i not in firsts]
+    return sorted((firsts + others)[:4])
 
 
 def caption(columns: Mapping[str, Any], rows: int) -> list[str]:

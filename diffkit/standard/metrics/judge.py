@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Literal, TypeVar
+from weakref import WeakKeyDictionary
 
 import torch
 from jaxtyping import Float, Int
@@ -16,6 +17,7 @@ from diffkit.core.errors import DiffkitError
 Rows = Float[Tensor, "n values"]
 Fitted = TypeVar("Fitted")
 _fitted: dict[str, Any] = {}
+_rows: WeakKeyDictionary[Data, dict[str, Tensor]] = WeakKeyDictionary()
 
 
 def level(data: Data, x: Float[Tensor, " b *d"]) -> Rows:
@@ -28,8 +30,11 @@ def level(data: Data, x: Float[Tensor, " b *d"]) -> Rows:
 
 
 def reference(data: Data, split: Literal["train", "test"]) -> Rows:
-    """The real rows of a split, as `level` gives them."""
-    return level(data, data.spec.restore(data.reference(split)["x"]))
+    """The real rows of a split, as `level` gives them; read once for each data part."""
+    known = _rows.setdefault(data, {})
+    if split not in known:
+        known[split] = level(data, data.spec.restore(data.reference(split)["x"]))
+    return known[split]
 
 
 def need_labels(data: Data, metric: str) -> None:

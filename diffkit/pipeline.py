@@ -1,0 +1,137 @@
+"""A trained model in Python: load it, sample from it, look at the samples."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jaxtyping import Float
+from torch import Tensor
+
+from diffkit.compose.build import build_sampling
+from diffkit.core.data import Data, DataSpec
+from diffkit.core.errors import DiffkitError
+from diffkit.core.grid import Grid
+from diffkit.core.guidance import Guidance
+from diffkit.core.model import DiffusionModel
+from diffkit.core.sampler import Sampler
+from diffkit.core.types import Batch
+from diffkit.run import pictures
+from diffkit.run.generate import Sampling, generate
+from diffkit.run.request import Request, request
+from diffkit.run.saved import Saved, open_run
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Samples and what they were conditioned on."""
+
+    x: Float[Tensor, " b *d"]
+    """In the data's own units."""
+    columns: Batch
+    """The conditions by name, row by row."""
+    data: Data
+    """The part that knows how to draw them."""
+
+    def image(self) -> "Image":
+        """The samples under their captions."""
+        return pictures.grid(self.data, self.x, self.columns)
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """A trained model with the choices it was trained and is sampled with. Nothing is kept between calls."""
+
+    saved: Saved
+
+    @property
+    def model(self) -> DiffusionModel:
+        """The model, in evaluation mode: move it to another device or precision with `.to`."""
+        return self.saved.model
+
+    @property
+    def spec(self) -> DataSpec:
+        """What its data are: shape, conditions, units."""
+        return self.saved.spec
+
+    def sample(
+        self,
+        n: int | None = None,
+        text: str | Sequence[str] | None = None,
+        label: int | Sequence[int] | None = None,
+        negative: str | int | None = None,
+        seed: int = 0,
+        sampler: Sampler | str | None = None,
+        grid: Grid | str | None = None,
+        steps: int | None = None,
+        guidance: Sequence[Guidance] | None = None,
+        scale: float | None = None,
+        batch_size: int = 128,
+    ) -> Samples:
+        """Draw `n` samples; the i-th depends on `seed`, i and its own conditions alone.
+
+        `text` and `label` are one for all samples, or a list of `n`, one for each (`n` may then be left out). What is
+        not given is the run's own choice. `sampler` and `grid` are names or objects, `guidance` objects; `steps` is that
+        of a grid that a name or the run chose, `scale` that of every guidance of the run. `negative` takes the null's
+        place in guidance.
+
+        Raises `DiffkitError` for conditions that the model does not know, for values that a part does not allow, and
+        for lists of another length than `n`.
+        """
+        sampling = self._sampling(sampler, grid, steps, guidance, scale)
+        rows = self._rows(n, text, label, negative, bool(sampling.guidance))
+        x = generate(self.model, self.spec, sampling, rows.columns, range(rows.rows), seed, rows.negative, batch_size)
+        return Samples(x, rows.columns, self.saved.data())
+
+    def _rows(self, n: int | None, text: Any, label: Any, negative: Any, guided: bool) -> Request:
+        """One row for each sample, where a request counts samples for each prompt."""
+        lists = {name: list(v) for name, v in (("text", text), ("label", label)) if _is_list(v)}
+        for name, values in lists.items():
+            if n is not None and len(values) != n:
+                raise DiffkitError(f"{name} has {len(values)} entries for n={n}: give one for each sample")
+        each = 1 if lists or n is None else n
+        asked = {"n": each, "prompt": lists.get("text", text), "label": lists.get("label", label), "negative": negative}
+        return request(self.model, self.spec, asked, guided)
+
+    def _sampling(
+        self,
+        sampler: Sampler | str | None,
+        grid: Grid | str | None,
+        steps: int | None,
+        guidance: Sequence[Guidance] | None,
+        scale: float | None,
+    ) -> Sampling:
+        """The run's own choices, changed as asked; every value is checked as those of a command are."""
+        if (steps is not None and isinstance(grid, Grid)) or (scale is not None and guidance is not None):
+            raise DiffkitError("steps and scale change the run's own grid and guidance: set them in the objects given")
+        nodes = {kind: self.saved.config[kind] or {} for kind in ("sampler", "grid", "guidance")}
+        nodes |= {kind: {"_part_": name} for kind, name in (("sampler", sampler), ("grid", grid)) if _is_name(name)}
+        if steps is not None:
+            nodes["grid"] = {**nodes["grid"], "steps": steps}
+        if scale is not None:
+            nodes["guidance"] = {name: {**node, "scale": scale} for name, node in nodes["guidance"].items()}
+        chosen = Sampling(*build_sampling(nodes))
+        return Sampling(
+            sampler if isinstance(sampler, Sampler) else chosen.sampler,
+            grid if isinstance(grid, Grid) else chosen.grid,
+            chosen.guidance if guidance is None else guidance,
+        )
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str)
+
+
+def _is_name(choice: Any) -> bool:
+    return isinstance(choice, str)
+
+
+def load(path: str | Path) -> Pipeline:
+    """Load a run or a bundle; `last` is the newest run in `runs/`.
+
+    Raises `DiffkitError` if there is none, if it is damaged, or if a part that it needs is not installed.
+    """
+    return Pipeline(open_run(path))

@@ -1,0 +1,125 @@
+"""What is asked for: prompts, labels and numbers, checked against what a model was trained with."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from diffkit.core.data import DataSpec
+from diffkit.core.errors import DiffkitError
+from diffkit.core.model import DiffusionModel
+from diffkit.core.types import Batch
+
+
+@dataclass(frozen=True)
+class Request:
+    """The rows to draw: sample i has the i-th entry of each column, and i for its id."""
+
+    rows: int
+    columns: Batch
+    negative: Batch | None
+
+
+def request(model: DiffusionModel, spec: DataSpec, asked: Mapping[str, Any], guided: bool) -> Request:
+    """The rows for `n` samples of each prompt or label of `asked`, the first one's first.
+
+    Keys: `n`; `prompt` (one or a list) or `prompts` (a file with one a line); `label` (one or a list); `negative`
+    (a text, or a label for models without text). Prompts and labels together are taken in pairs; one of either goes
+    with all of the other. Raises `DiffkitError` for what the model does not know; `guided` says whether guidance,
+    without which a negative condition would do nothing, is on.
+    """
+    n = asked.get("n", 1)
+    if not isinstance(n, int) or isinstance(n, bool) or n < 1:
+        raise DiffkitError(f"n={n}: give the number of samples, 1 or more")
+    texts, labels = _texts(asked), _labels(asked.get("label"), spec)
+    _refuse_unknown(model, texts, labels)
+    several = max(len(texts or [""]), len(labels or [0]))
+    columns: dict[str, Any] = {}
+    if texts is not None:
+        columns["text"] = [text for text in _spread(texts, several, "prompt") for _ in range(n)]
+    if labels is not None:
+        columns["label"] = torch.tensor(_spread(labels, several, "label")).repeat_interleave(n)
+    return Request(several * n, columns, _negative(model, spec, asked.get("negative"), several * n, guided))
+
+
+def _listed(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, Sequence) and not isinstance(value, str) else [value]
+
+
+def _texts(asked: Mapping[str, Any]) -> list[str] | None:
+    """The prompts, or None where there is none."""
+    prompt, file = asked.get("prompt"), asked.get("prompts")
+    if prompt is None and file is None:
+        return None
+    if prompt is not None and file is not None:
+        raise DiffkitError("prompt and prompts are both given: leave one out")
+    texts = _read(Path(str(file)).expanduser()) if file is not None else [str(text) for text in _listed(prompt)]
+    if not texts or not all(text.strip() for text in texts):
+        raise DiffkitError("a prompt is empty: leave prompt out for samples that are not asked to be anything")
+    return texts
+
+
+def _read(path: Path) -> list[str]:
+    try:
+        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise DiffkitError(f"prompts={path} cannot be read: {why}") from error
+    if not any(lines):
+        raise DiffkitError(f"prompts={path} holds no prompt: write one a line")
+    return [line for line in lines if line]
+
+
+def _labels(value: Any, spec: DataSpec) -> list[int] | None:
+    """The labels, or None where there is none; each must be a class of the data."""
+    if value is None:
+        return None
+    labels = _listed(value)
+    classes = spec.conditions.get("label")
+    for label in labels:
+        if not isinstance(label, int) or isinstance(label, bool):
+            raise DiffkitError(f"label={label}: give a whole number, or a list of them")
+        if classes is not None and not 0 <= label < classes:
+            raise DiffkitError(f"label={label} is not a class of the data: give a number from 0 to {classes - 1}")
+    if not labels:
+        raise DiffkitError("label is an empty list: give a number, or leave it out")
+    return labels
+
+
+def _refuse_unknown(model: DiffusionModel, texts: object, labels: object) -> None:
+    """Raise `DiffkitError` for a condition that the model was not trained with."""
+    for name, key, value in (("prompt", "text", texts), ("label", "label", labels)):
+        if value is not None and key not in model.conditioners.keys:
+            raise DiffkitError(f"{name} means nothing to this model, which {_conditioned(model)}")
+
+
+def _conditioned(model: DiffusionModel) -> str:
+    keys = model.conditioners.keys
+    if not keys:
+        return "is unconditional: leave it out"
+    use = " or ".join({"text": "prompt=...", "label": "label=..."}.get(key, key) for key in keys)
+    return f"was trained with {' and '.join(keys)} alone: use {use}"
+
+
+def _spread(values: list[Any], several: int, name: str) -> list[Any]:
+    if len(values) not in (1, several):
+        raise DiffkitError(f"{name} has {len(values)} values beside {several}: give as many of both, or one")
+    return values * (several // len(values))
+
+
+def _negative(model: DiffusionModel, spec: DataSpec, value: Any, rows: int, guided: bool) -> Batch | None:
+    """The column that takes the null's place, or None."""
+    if value is None:
+        return None
+    if not guided:
+        raise DiffkitError("negative does nothing without guidance: choose one with guidance=[...]")
+    if "text" in model.conditioners.keys:
+        return {"text": [str(value)] * rows}
+    if "label" not in model.conditioners.keys:
+        raise DiffkitError(f"negative means nothing to this model, which {_conditioned(model)}")
+    labels = _labels(value, spec) or []
+    if len(labels) != 1:
+        raise DiffkitError(f"negative={value}: give one label")
+    return {"label": torch.tensor(labels * rows)}

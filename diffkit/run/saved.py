@@ -1,0 +1,50 @@
+"""A saved run as sampling and evaluating need it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from diffkit.compose.build import build_sampling, part
+from diffkit.core.data import Data, DataSpec
+from diffkit.core.errors import DiffkitError
+from diffkit.core.model import DiffusionModel
+from diffkit.run.bundle import load, locate
+from diffkit.run.generate import Sampling
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A trained model, the choices that made it, and the folder that belongs to it."""
+
+    model: DiffusionModel
+    spec: DataSpec
+    config: dict[str, Any]
+    folder: Path
+    """The run's folder; that of the bundle where there is no run about it."""
+
+    @property
+    def seed(self) -> int:
+        """The seed it was trained with."""
+        return int(self.config.get("seed", 0))
+
+    def data(self) -> Data:
+        """The data part, for drawing and for comparing; raises `DiffkitError` if it is not installed."""
+        made: Data = part("data", self.config["data"], seed=self.seed)
+        return made
+
+    def sampling(self) -> Sampling:
+        """How its samples are drawn unless one says otherwise."""
+        return Sampling(*build_sampling(self.config))
+
+
+def open_run(path: str | Path) -> Saved:
+    """The run or bundle at `path` (`last`: the newest run).
+
+    Raises `DiffkitError` if there is none, if it is damaged, or if a part that it needs is not installed.
+    """
+    bundle, place = load(path), locate(path)
+    inside = place.name == "bundle" and (place.parent / "config.yaml").is_file()
+    lacking = [kind for kind in ("data", "sampler", "grid", "guidance") if kind not in bundle.config]
+    if lacking:
+        raise DiffkitError(f"{place / 'config.yaml'} is damaged: it does not say its {', '.join(lacking)}")
+    return Saved(bundle.model, bundle.spec, bundle.config, place.parent if inside else place)
