@@ -1,0 +1,48 @@
+"""Conditions: merged side by side, stacked row on row, chosen row by row."""
+
+import torch
+
+from diffkit.core.condition import Condition, ConditionSpec, choose, merge, merge_specs, stack
+
+
+def sequence(rows: int, tokens: int, width: int, value: float = 1.0) -> Condition:
+    return Condition(sequence=torch.full((rows, tokens, width), value), mask=torch.ones(rows, tokens, dtype=torch.bool))
+
+
+def test_merge_and_its_spec() -> None:
+    parts = [Condition(vector=torch.ones(2, 3)), sequence(2, 4, 5), Condition(vector=torch.zeros(2, 1)),
+             sequence(2, 1, 2, 7.0), Condition(spatial=torch.ones(2, 6, 8, 8))]  # fmt: skip
+    specs = [ConditionSpec(3), ConditionSpec(None, 5), ConditionSpec(1), ConditionSpec(None, 2),
+             ConditionSpec(None, None, 6)]  # fmt: skip
+    whole, spec = merge(parts), merge_specs(specs)
+    assert spec == ConditionSpec(4, 5, 6)
+    assert whole.vector is not None and whole.vector.tolist() == [[1, 1, 1, 0]] * 2
+    assert whole.sequence is not None and whole.sequence.shape == (2, 5, 5)
+    assert whole.sequence[0, 4].tolist() == [7, 7, 0, 0, 0]
+    assert whole.mask is not None and whole.mask.shape == (2, 5)
+    assert whole.spatial is not None and whole.spatial.shape == (2, 6, 8, 8)
+
+
+def test_nothing_merged_is_nothing() -> None:
+    assert merge([]) == merge([Condition()]) == stack([Condition(), Condition()]) == Condition()
+    assert merge_specs([]) == ConditionSpec()
+
+
+def test_stack_pads_the_shorter_sequence_and_masks_it() -> None:
+    both = stack([sequence(1, 3, 2), sequence(2, 1, 2, 5.0)])
+    assert both.sequence is not None and both.mask is not None
+    assert both.sequence.shape == (3, 3, 2)
+    assert both.mask.tolist() == [[True] * 3, [True, False, False], [True, False, False]]
+    assert both.sequence[1].tolist() == [[5, 5], [0, 0], [0, 0]]
+
+
+def test_choose_row_by_row() -> None:
+    a = Condition(vector=torch.ones(3, 2), sequence=torch.ones(3, 2, 1), mask=torch.ones(3, 2, dtype=torch.bool))
+    b = Condition(vector=torch.zeros(3, 2), sequence=torch.zeros(3, 1, 1), mask=torch.ones(3, 1, dtype=torch.bool))
+    some = choose(torch.tensor([True, False, True]), a, b)
+    assert some.vector is not None and some.vector[:, 0].tolist() == [1, 0, 1]
+    assert some.mask is not None and some.mask.tolist() == [[True, True], [True, False], [True, True]]
+
+
+def test_map() -> None:
+    assert (sequence(1, 2, 3).map(lambda a: a[:, :1]).mask == torch.ones(1, 1)).all()

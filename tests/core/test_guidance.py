@@ -1,0 +1,68 @@
+"""Guidance: branches that share one pass, and lists."""
+
+import torch
+from torch import Tensor
+
+from diffkit.core.condition import Condition
+from diffkit.core.guidance import Branches, guide
+from diffkit.standard.guidance.cfg import Cfg
+
+T = torch.tensor(0.5, dtype=torch.float64)
+
+
+class Model:
+    """x_0 is the condition; counts its rows."""
+
+    def __init__(self) -> None:
+        self.rows: list[int] = []
+
+    def __call__(self, x_t: Tensor, t: Tensor, condition: Condition) -> Tensor:
+        assert condition.vector is not None and len(condition.vector) == len(x_t)
+        self.rows.append(len(x_t))
+        return condition.vector + t.float()
+
+
+TOLD, NULL = Condition(vector=torch.full((3, 2), 4.0)), Condition(vector=torch.ones(3, 2))
+
+
+def test_both_branches_are_one_pass_that_others_share() -> None:
+    model = Model()
+    branches, x_t = Branches(model, NULL), torch.zeros(3, 2)
+    conditional, null = branches.both(x_t, T, TOLD)
+    assert (branches(x_t, T, TOLD) == conditional).all()
+    assert branches.both(x_t, T, TOLD)[1] is null
+    assert model.rows == [6]
+    assert conditional.mean() == 4.5
+    assert null.mean() == 1.5
+
+
+def test_another_time_state_or_condition_is_asked_anew() -> None:
+    model = Model()
+    branches, x_t = Branches(model, NULL), torch.zeros(3, 2)
+    branches(x_t, T, TOLD)
+    assert branches(x_t, T / 2, TOLD).mean() == 4.25
+    assert branches(x_t, T, NULL).mean() == 1.5
+    branches(x_t.clone(), T, NULL)
+    assert model.rows == [3] * 4
+
+
+def test_the_conditional_branch_alone_does_not_stand_for_both() -> None:
+    model = Model()
+    branches, x_t = Branches(model, NULL), torch.zeros(3, 2)
+    branches(x_t, T, TOLD)
+    assert branches.both(x_t, T, TOLD)[1].mean() == 1.5
+    assert model.rows == [3, 6]
+
+
+def test_a_list_is_applied_in_order_in_one_pass() -> None:
+    """Cfg adds (scale - 1) (conditional - null) to what the one before made: 4.5 + 1 * 3 + 0.5 * 3."""
+    model = Model()
+    guided = guide([Cfg(2.0), Cfg(1.5)], model, NULL)
+    assert guided(torch.zeros(3, 2), T, TOLD).mean() == 9
+    assert model.rows == [6]
+
+
+def test_no_guidance_is_the_model() -> None:
+    model = Model()
+    assert guide([], model, NULL)(torch.zeros(3, 2), T, TOLD).mean() == 4.5
+    assert model.rows == [3]
