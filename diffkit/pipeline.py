@@ -74,9 +74,9 @@ class Pipeline:
         """Draw `n` samples; the i-th depends on `seed`, i and its own conditions alone.
 
         `text` and `label` are one for all samples, or a list of `n`, one for each (`n` may then be left out). What is
-        not given is the run's own choice. `sampler` and `grid` are names or objects, `guidance` objects; `steps` is that
-        of a grid that a name or the run chose, `scale` that of every guidance of the run. `negative` takes the null's
-        place in guidance.
+        not given is the run's own choice. `sampler` and `grid` are names or objects, `guidance` objects; `steps` is
+        that of a grid that a name or the run chose, `scale` that of every guidance of the run. `negative` takes the
+        null's place in guidance.
 
         Raises `DiffkitError` for conditions that the model does not know, for values that a part does not allow, and
         for lists of another length than `n`.

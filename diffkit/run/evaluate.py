@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -81,7 +82,7 @@ def table(scores: Scores, title: str) -> Table:
 
 
 def evaluate(cfg: DictConfig) -> Scores:
-    """`diffkit evaluate`: print the scores of a saved run and write them to `evaluation.json` in its folder.
+    """`diffkit evaluate`: print the scores of a saved run and write them to `evaluation.json` in `out` or its folder.
 
     Raises `DiffkitError` if there is no run, or if a metric does not suit its data.
     """
@@ -102,7 +103,8 @@ def evaluate(cfg: DictConfig) -> Scores:
     Console().print(table(scores, f"{rows} samples of {saved.folder}"))
     choices = {name: asked[name] for name in ("sampler", "grid", "guidance")}
     content = {"n": rows, "seed": seed, **choices, "scores": scores}
-    write_text(saved.folder / "evaluation.json", json.dumps(content, indent=2) + "\n")
+    folder = Path(asked["out"]).expanduser() if asked.get("out") else saved.folder
+    write_text(folder / "evaluation.json", json.dumps(content, indent=2) + "\n")
     return scores
 
 

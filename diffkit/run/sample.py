@@ -21,6 +21,7 @@ from diffkit.run import pictures
 from diffkit.run.folder import write_yaml
 from diffkit.run.generate import Film, Sampling, Watch, film, generate
 from diffkit.run.progress import progress
+from diffkit.run.quiet import quiet
 from diffkit.run.request import Request, request
 from diffkit.run.saved import Saved, open_run
 from diffkit.run.shards import Shards
@@ -45,19 +46,28 @@ def sample(cfg: DictConfig) -> Path:
     settings = _settings(asked, saved, rows)
     shards = Shards.of(out, settings)
     predictor = Predictor(saved.model, saved.spec, sampling, rows, shards, settings["seed"], settings["batch_size"])
+    with quiet():
+        _predict(predictor, asked, data, out, settings)
+    return out
+
+
+def _predict(
+    predictor: "Predictor", asked: Mapping[str, Any], data: Data, out: Path, settings: Mapping[str, Any]
+) -> None:
+    """Draw what is missing; then the first device puts everything together."""
     trainer = _trainer(asked, out)
     own: int = sum(predictor.missing(trainer.global_rank, trainer.world_size).values())
-    with progress(own, sampling.grid.steps, trainer.is_global_zero) as predictor.watch:
+    with progress(own, predictor.sampling.grid.steps, trainer.is_global_zero) as predictor.watch:
         trainer.predict(predictor, return_predictions=False)
     trainer.strategy.barrier("all batches are written")
     if trainer.is_global_zero:
-        shards.merge(predictor.batches, out / "samples.npz")
-        write_yaml(out / "samples.yaml", settings)
+        predictor.shards.merge(predictor.batches, out / "samples.npz")
+        write_yaml(out / "samples.yaml", dict(settings))
         _draw(predictor, trainer, data, out)
+        predictor.shards.drop()
         for name in ("samples.npz", "grid.png", "strip.png"):
             print(out / name)
     trainer.strategy.barrier("all is written")
-    return out
 
 
 class Predictor(LightningModule):

@@ -50,8 +50,8 @@ class Shards:
         """Put a finished batch there."""
         write_npz(self._path(first), columns)
 
-    def merge(self, batches: Mapping[int, int], path: Path) -> Columns:
-        """Write all batches (rows by first id) as one file, and drop them.
+    def merge(self, batches: Mapping[int, int], path: Path) -> None:
+        """Write all batches (rows by first id) as one file.
 
         Raises `RunFailed` if one is missing.
         """
@@ -62,10 +62,12 @@ class Shards:
             raise RunFailed(f"samples from id {lacking} on are missing in {self.folder}: run the same command again")
         columns = {name: np.concatenate([part[name] for part in whole]) for name in whole[0]}
         write_npz(path, columns)
+
+    def drop(self) -> None:
+        """Remove the batches, once everything is made of them."""
         shutil.rmtree(self.folder, ignore_errors=True)
         if not any(self.folder.parent.iterdir()):
             self.folder.parent.rmdir()
-        return columns
 
     def _path(self, first: int) -> Path:
         return self.folder / f"{first:09d}.npz"
