@@ -12,7 +12,6 @@ from diffkit.compose.foreign import instantiate
 from diffkit.compose.registry import Entry, registry
 from diffkit.compose.values import INJECTED, convert, hyperparameters, parameters
 from diffkit.core.codec import Codec
-from diffkit.core.condition import ConditionSpec
 from diffkit.core.conditioner import Conditioner, Conditioners
 from diffkit.core.data import Data, DataSpec
 from diffkit.core.errors import DiffkitError, nearest
@@ -21,6 +20,7 @@ from diffkit.core.guidance import Guidance
 from diffkit.core.model import DiffusionModel
 from diffkit.core.objective import TimeDensity, Weighting
 from diffkit.core.sampler import Sampler
+from diffkit.core.types import Shape
 
 Node = Mapping[str, Any] | DictConfig
 """`{_part_: name, hyperparameter: value, ...}`; a hyperparameter that is left out has its default."""
@@ -115,24 +115,31 @@ def _explained(entry: Entry) -> Iterator[None]:
         raise DiffkitError(f"The {entry} could not be built: {type(error).__name__}: {cause}") from error
 
 
-def build_model(cfg: Node, spec: DataSpec) -> DiffusionModel:
+def build_model(cfg: Node, spec: DataSpec, device: str = "cpu") -> DiffusionModel:
     """The untrained model of a config, for data of this spec; random weights come from torch's generator.
 
-    Raises `DiffkitError` for parts that do not fit each other or the data.
+    On the device `"meta"` its tensors have shapes and no values. Raises `DiffkitError` for parts that do not fit each
+    other or the data.
     """
-    codec: Codec = part("codec", cfg["codec"], shape=spec.shape)
-    with torch.no_grad():
-        latents = tuple(codec.encode(torch.zeros(1, *spec.shape)).shape[1:])
-    classes = spec.conditions.get("label")
-    parts = [part("conditioner", node, shape=latents, classes=classes) for node in many(cfg, "conditioner")]
-    for conditioner in parts:
-        _refuse_missing_column(conditioner, spec)
-    conditioners = Conditioners(parts, size=latents[1:])
     schedule = part("schedule", cfg["schedule"])
     prediction = part("prediction", cfg["prediction"], schedule=schedule)
-    condition: ConditionSpec = conditioners.spec
-    denoiser = part("denoiser", cfg["denoiser"], shape=latents, condition=condition, schedule=schedule)
+    with torch.device(device):
+        codec: Codec = part("codec", cfg["codec"], shape=spec.shape)
+        shape = latent_shape(codec, spec)
+        given = {"shape": shape, "classes": spec.conditions.get("label")}
+        parts = [part("conditioner", node, **given) for node in many(cfg, "conditioner")]
+        for conditioner in parts:
+            _refuse_missing_column(conditioner, spec)
+        conditioners = Conditioners(parts, size=shape[1:])
+        denoiser = part("denoiser", cfg["denoiser"], shape=shape, condition=conditioners.spec, schedule=schedule)
     return DiffusionModel(denoiser, prediction, schedule, conditioners, codec)
+
+
+def latent_shape(codec: Codec, spec: DataSpec) -> Shape:
+    """The shape of one sample as it is diffused."""
+    like = next(codec.parameters(), torch.empty(0))
+    with torch.no_grad():
+        return tuple(codec.encode(torch.zeros(1, *spec.shape, device=like.device)).shape[1:])
 
 
 def _refuse_missing_column(conditioner: Conditioner, spec: DataSpec) -> None:
@@ -167,10 +174,15 @@ def build(cfg: Node) -> Parts:
     Raises `DiffkitError` for a part that cannot be built, or does not fit the others.
     """
     data: Data = part("data", cfg["data"], seed=cfg["seed"])
-    model = build_model(cfg, data.spec)
+    return assemble(cfg, data, build_model(cfg, data.spec))
+
+
+def assemble(cfg: Node, data: Data, model: DiffusionModel) -> Parts:
+    """What `build` returns, around a model that is there already."""
     density = part("density", cfg["density"], schedule=model.schedule)
     weighting = part("weighting", cfg["weighting"], schedule=model.schedule)
     sampler, grid, guidance = build_sampling(cfg)
+    dropout = cfg["condition_dropout"]
     task = part(
         "task",
         cfg["task"],
@@ -178,23 +190,10 @@ def build(cfg: Node) -> Parts:
         density=density,
         weighting=weighting,
         optimizer=instantiate("optimizer", cfg["optimizer"], _partial_=True),
-        condition_dropout=dropout(cfg, model),
+        condition_dropout=dropout if isinstance(dropout, int | float) else tuple(dropout),
+        shape=latent_shape(model.codec, data.spec),
         data=data,
         seed=cfg["seed"],
     )
     metrics = build_metrics(cfg, data, cfg["seed"])
     return Parts(data, model, density, weighting, sampler, grid, guidance, metrics, task)
-
-
-def dropout(cfg: Node, model: DiffusionModel) -> tuple[float, ...]:
-    """`condition_dropout` as one number for each conditioner; raises `DiffkitError` for a list of another length."""
-    names = [type(c).__name__ for c in model.conditioners.parts]
-    value = cfg["condition_dropout"]
-    if isinstance(value, int | float):
-        return (float(value),) * len(names)
-    if len(value) != len(names):
-        raise DiffkitError(
-            f"condition_dropout has {len(value)} numbers, but there are {len(names)} conditioners "
-            f"({', '.join(names) or 'none'}): give one number, or one for each."
-        )
-    return tuple(float(v) for v in value)

@@ -1,5 +1,6 @@
 """Lightning's and torch's own objects: the only ones that a config names by `_target_`, from a short list."""
 
+import inspect
 import re
 from collections.abc import Mapping
 from importlib import import_module
@@ -7,7 +8,8 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from diffkit.core.errors import DiffkitError
+from diffkit.compose.values import convert, parameters
+from diffkit.core.errors import DiffkitError, nearest
 
 ALLOWED = {
     "trainer": ("lightning.pytorch.Trainer",),
@@ -50,6 +52,20 @@ def target_class(node: Mapping[str, Any]) -> type[Any]:
     if not isinstance(found, type):
         raise DiffkitError(f"{node['_target_']} is no class.")
     return found
+
+
+def check_node(key: str, node: Mapping[str, Any]) -> None:
+    """Refuse an argument that the object does not have or allow; raises `DiffkitError` with its key."""
+    cls = target_class(node)
+    known = parameters(cls)
+    open_ended = any(p.kind is p.VAR_KEYWORD for p in inspect.signature(cls).parameters.values())
+    for name, value in node.items():
+        if name.startswith("_") or (key, name, value) == ("trainer", "precision", "auto"):  # which is ours
+            continue
+        if name in known:
+            convert(f"{key}.{name}", value, known[name].hint)
+        elif not open_ended:
+            raise DiffkitError(f"{key}.{name}: {cls.__name__} has no such argument; {nearest(name, known)}")
 
 
 def instantiate(key: str, node: Mapping[str, Any], **values: Any) -> Any:

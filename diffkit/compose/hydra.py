@@ -4,7 +4,6 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import hydra
@@ -14,6 +13,9 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig
 
 from diffkit.compose.explain import explained
+from diffkit.compose.foreign import ALLOWED
+from diffkit.compose.presets import config_dir
+from diffkit.compose.registry import registry
 from diffkit.compose.saved import read_choices
 from diffkit.compose.source import register, saved_choices
 from diffkit.compose.sweep import Sweep, is_override
@@ -21,15 +23,6 @@ from diffkit.compose.validate import validate
 from diffkit.core.errors import DiffkitError
 
 Task = Callable[[DictConfig], object]
-
-
-def config_dir() -> Path:
-    """The folder of presets: the package's own where it is installed, else the repository's."""
-    package = Path(__file__).resolve().parent.parent
-    for folder in (package / "conf", package.parent / "conf"):
-        if (folder / "train.yaml").is_file():
-            return folder
-    raise DiffkitError(f"The presets are missing: there is no folder {package / 'conf'}. Install diffkit again.")
 
 
 def compose(overrides: Sequence[str] = (), verb: str = "train") -> DictConfig:
@@ -136,6 +129,8 @@ def _ready(verb: str, overrides: Sequence[str]) -> Iterator[None]:
     register()
     with explained(verb):
         parsed = OverridesParser.create().parse_overrides(list(overrides))
+        for override in parsed:
+            _refuse_choice(override)
         _refuse_repeats(parsed)
         with saved_choices(read_choices(_run_of(parsed)) if verb != "train" else None):
             yield
@@ -149,6 +144,19 @@ def _refuse_repeats(parsed: Sequence[Override]) -> None:
             both = f"{seen[key].input_line} and {override.input_line}"
             raise DiffkitError(f"{override.key_or_group} is given twice ({both}): leave one out.")
         seen[key] = override
+
+
+def _refuse_choice(override: Override) -> None:
+    """Say it better than Hydra where a group gets what is no name, or a single choice gets a list."""
+    group, value = override.key_or_group, override.value()
+    kinds = registry().kinds
+    if group not in {*kinds, *ALLOWED} or override.is_sweep_override() or override.is_delete():
+        return
+    many = group in ("logger", "callbacks") or (group in kinds and kinds[group].many)
+    if many and not isinstance(value, str | list):
+        raise DiffkitError(f"{override.input_line} is not allowed: {group} is a list, such as {group}=[] for none.")
+    if not many and not isinstance(value, str):
+        raise DiffkitError(f"{override.input_line} is not allowed: {group} is the name of one choice.")
 
 
 def _run_of(parsed: Sequence[Override]) -> str | None:

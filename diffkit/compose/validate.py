@@ -6,7 +6,7 @@ from typing import Any, get_type_hints
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from diffkit.compose.build import check_values, part_name
-from diffkit.compose.foreign import ALLOWED, check_targets
+from diffkit.compose.foreign import ALLOWED, check_node, check_targets
 from diffkit.compose.keys import VERBS
 from diffkit.compose.registry import registry
 from diffkit.compose.values import convert
@@ -70,6 +70,7 @@ def _node(group: str, key: str, node: Any) -> Any:
     if group in ALLOWED:
         if "_target_" not in node:
             raise DiffkitError(f"{key} has no _target_: choose it with {group}=[{key.rpartition('.')[2]}].")
+        check_node(key, node)
         return node
     name = part_name(group, node)
     cls = registry().load(group, name)

@@ -60,8 +60,8 @@ def hyperparameters(cls: type[Any]) -> dict[str, Parameter]:
 def convert(key: str, value: Any, hint: Any) -> Any:
     """`value` as `hint` wants it (a whole number as a float, a list as a tuple).
 
-    Raises `DiffkitError`, which names `key`, the value and what is allowed, where it does not fit. Hints that no config
-    can hold are not checked.
+    Raises `DiffkitError`, which names `key`, the value and what is allowed, where it does not fit. Other hints are not
+    checked.
     """
     try:
         return _fit(value, hint)
@@ -91,8 +91,10 @@ def _fit(value: Any, hint: Any) -> Any:
         return str(value)  # a bare 7 on the command line is a number, and may be meant as a text
     if hint in (int, str, bool, NoneType):
         _require(type(value) is hint)
-    if origin in (dict, Mapping) or hint in (dict, Mapping):
+    elif origin in (dict, Mapping) or hint in (dict, Mapping):
         _require(isinstance(value, Mapping))
+    elif isinstance(hint, type) and hint is not object:
+        _require(isinstance(value, hint | Mapping))  # an object: a mapping may stand for it
     return value
 
 
@@ -130,11 +132,11 @@ def describe(hint: Any) -> str:
     if origin is Annotated:
         return ", ".join([describe(args[0]), *(str(limit) for limit in args[1:])])
     if origin in (Union, UnionType):
-        return " or ".join(describe(a) for a in args)
+        return " or ".join(describe(a) for a in args if a in _WORDS or not isinstance(a, type))
     if origin is Literal:
         return f"one of {', '.join(map(str, args))}"
     if origin is tuple and args and args[-1] is not Ellipsis:
         return f"a list of {len(args)} values ({'; '.join(describe(a) for a in args)})"
     if origin in (list, tuple, Sequence):
         return f"a list, each of which is {describe(args[0])}"
-    return _WORDS.get(hint, "a mapping" if origin in (dict, Mapping) else str(hint))
+    return _WORDS.get(hint, "a mapping" if origin in (dict, Mapping) else getattr(hint, "__name__", str(hint)))

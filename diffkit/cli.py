@@ -1,0 +1,237 @@
+"""The `diffkit` command: reads the verb, and imports what it needs only then."""
+
+import json
+import os
+import sys
+import traceback
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from diffkit.compose.plugins import PluginWarning
+from diffkit.core.errors import DiffkitError, RunFailed, nearest
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+HELP = """\
+diffkit: compose a diffusion model from parts, and run it.
+
+  diffkit train    [key=value ...]            train; the defaults draw handwritten digits from text
+  diffkit sample   run=last [key=value ...]   draw samples of a run or bundle: prompt="a seven" n=16
+  diffkit evaluate run=last [key=value ...]   metrics of fresh samples against held-out data
+  diffkit check    [key=value ...]            what a training run would be made of; trains nothing
+  diffkit list     [kind]                     the parts on offer
+  diffkit plugins  [--json]                   the installed plugins
+
+  diffkit train --help    every key, group and option        diffkit train --cfg job   the config of a run
+  diffkit train -m a=1,2  one run for each value             diffkit train --info      where choices come from
+  diffkit train --config-dir DIR experiment=NAME             presets of your own
+  eval "$(diffkit train -sc install=bash)"                   completion in your shell
+
+  --plugin FILE   use a plugin that is one file     --debug   show the traceback of an error
+  --version       the version                       --help    this text
+"""
+
+
+def main() -> None:
+    """Run the command of `sys.argv` and exit.
+
+    The status is 0 for a run that finished, 2 for a mistake of the user's, 3 for a run that failed by itself.
+    """
+    arguments = sys.argv[1:]
+    debug = "--debug" in arguments
+    warnings.showwarning = _show_warning(warnings.showwarning)
+    try:
+        sys.exit(_dispatch(_use_files([a for a in arguments if a != "--debug"])))
+    except DiffkitError as error:
+        if debug:
+            traceback.print_exc()
+        print(f"Error: {error}", file=sys.stderr)
+        sys.exit(error.status)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:  # `diffkit list | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except Exception:
+        traceback.print_exc()
+        sys.exit(RunFailed.status)
+
+
+def _show_warning(show: Callable[..., None]) -> Callable[..., None]:
+    """A skipped plugin is one line, without the line of our source that warned."""
+
+    def shown(message: Warning | str, category: type[Warning], *place: object) -> None:
+        if issubclass(category, PluginWarning):
+            print(f"Warning: {message}", file=sys.stderr)
+        else:
+            show(message, category, *place)
+
+    return shown
+
+
+def _use_files(arguments: Sequence[str]) -> list[str]:
+    """Take `--plugin FILE` out of the arguments, and use the files."""
+    rest, files, words = [], [], iter(arguments)
+    for word in words:
+        flag, equals, value = word.partition("=")
+        if flag != "--plugin":
+            rest.append(word)
+            continue
+        file = value if equals else next(words, "")
+        if not file:
+            raise DiffkitError("--plugin needs a file: --plugin ./my_sampler.py")
+        files.append(Path(file).resolve())
+    if files:
+        from diffkit.compose.registry import add_files
+
+        add_files(files)
+    return rest
+
+
+def _dispatch(arguments: Sequence[str]) -> int:
+    verb, *rest = arguments or ["--help"]
+    if verb in ("--help", "-h", "help"):
+        print(HELP, end="")
+        return 0
+    if verb == "--version":
+        from diffkit import __version__
+
+        print(f"diffkit {__version__}")
+        return 0
+    if verb in ("-sc", "--shell-completion"):
+        return _complete(arguments)
+    if verb not in _VERBS:
+        raise DiffkitError(f"There is no command {verb!r}: {nearest(verb, _VERBS)} (diffkit --help)")
+    if verb in _COMPOSED and {"--help", "-h"} & set(rest):
+        return _help(verb, rest)
+    return _VERBS[verb](rest)
+
+
+def _train(arguments: Sequence[str]) -> int:
+    from diffkit.compose.check import refuse_misfits
+    from diffkit.compose.hydra import run
+    from diffkit.compose.sweep import is_override
+    from diffkit.run.train import train
+
+    def task(cfg: "DictConfig") -> None:
+        train(cfg, [a for a in sys.argv[2:] if is_override(a)])  # the command line of this very job
+
+    return run("train", task, arguments, check=refuse_misfits)
+
+
+def _sample(arguments: Sequence[str]) -> int:
+    from diffkit.compose.hydra import run
+    from diffkit.run.sample import sample
+
+    return run("sample", sample, arguments)
+
+
+def _evaluate(arguments: Sequence[str]) -> int:
+    from diffkit.compose.hydra import run
+    from diffkit.run.evaluate import evaluate
+
+    return run("evaluate", evaluate, arguments)
+
+
+def _check(arguments: Sequence[str]) -> int:
+    from diffkit.compose.hydra import run
+    from diffkit.compose.report import report
+
+    def show(cfg: "DictConfig") -> None:
+        print(report(cfg))
+
+    return run("train", show, arguments)
+
+
+def _list(arguments: Sequence[str]) -> int:
+    from diffkit.compose.overview import components
+
+    if len(arguments) > 1:
+        raise DiffkitError(f"diffkit list takes one kind at most, not {' '.join(arguments)}.")
+    options = components(*arguments)
+    _table(("kind", "name", "summary", "from"), [(o.group, o.name, o.summary, o.origin) for o in options])
+    return 0
+
+
+def _plugins(arguments: Sequence[str]) -> int:
+    from diffkit.compose.registry import registry
+
+    if [a for a in arguments if a != "--json"]:
+        raise DiffkitError(f"diffkit plugins takes --json alone, not {' '.join(arguments)}.")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PluginWarning)  # their errors stand in the table
+        plugins = registry().plugins
+    if arguments:
+        rows = [
+            {
+                "name": p.name,
+                "distribution": p.distribution,
+                "version": p.version,
+                "module": p.module,
+                "parts": [f"{c.kind}={c.name}" for c in p.components],
+                "error": p.error or None,
+            }
+            for p in plugins
+        ]
+        print(json.dumps(rows, indent=2))
+        return 0
+    table = [(p.name, p.distribution, p.version, str(len(p.components)), p.error or "ok") for p in plugins]
+    _table(("plugin", "distribution", "version", "parts", "status"), table)
+    return 0
+
+
+def _help(verb: str, arguments: Sequence[str]) -> int:
+    """The keys of a verb, and every group and option with where it comes from."""
+    from diffkit.compose.describe import print_help
+
+    print_help("train" if verb == "check" else verb, arguments)
+    return 0
+
+
+def _complete(arguments: Sequence[str]) -> int:
+    """Answer the shell: verbs first, then what Hydra knows of the verb's config."""
+    from diffkit.compose.hydra import run
+
+    app, *words = os.environ.get("COMP_LINE", "diffkit ").split(" ")
+    if len(words) < 2:
+        print(" ".join(verb for verb in _VERBS if verb.startswith("".join(words))))
+        return 0
+    verb = "train" if words[0] == "check" else words[0]
+    if verb in _COMPOSED:
+        os.environ["COMP_LINE"] = " ".join([app, *words[1:]])
+        run(verb, lambda cfg: None, arguments)
+    return 0
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A table on a terminal; lines with tabs, and no head, where the output goes elsewhere."""
+    if not sys.stdout.isatty():
+        for row in rows:
+            print("\t".join(row))
+        return
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name in head:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*map(escape, row))
+    Console().print(table)
+
+
+_VERBS: dict[str, Callable[[Sequence[str]], int]] = {
+    "train": _train,
+    "sample": _sample,
+    "evaluate": _evaluate,
+    "check": _check,
+    "list": _list,
+    "plugins": _plugins,
+}
+_COMPOSED = ("train", "sample", "evaluate", "check")
+
+if __name__ == "__main__":
+    main()

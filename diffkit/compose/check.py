@@ -1,0 +1,107 @@
+"""Whether the parts of a run fit each other, found before any work."""
+
+from dataclasses import dataclass
+
+import torch
+from omegaconf import DictConfig
+from torch import Tensor
+
+from diffkit.compose.build import Parts, assemble, build_model, part
+from diffkit.core.condition import Condition
+from diffkit.core.data import Data
+from diffkit.core.errors import DiffkitError
+from diffkit.core.grid import Grid
+from diffkit.core.model import DiffusionModel
+from diffkit.core.types import Shape
+
+AMPLIFICATION = 1000.0
+"""A network's error may be this many times as large in x_0 where sampling starts, and not more."""
+
+
+@dataclass(frozen=True)
+class Skeleton:
+    """A run's parts, with a model that has shapes and no values."""
+
+    parts: Parts
+    latents: Shape
+    output: Shape
+
+
+def refuse_misfits(cfg: DictConfig) -> None:
+    """Raise `DiffkitError`, which names the pair, for parts that cannot work together."""
+    skeleton(cfg)
+
+
+def skeleton(cfg: DictConfig) -> Skeleton:
+    """Build a run on the meta device and pass one batch of shapes through it.
+
+    Raises `DiffkitError` for parts that cannot work together.
+    """
+    data: Data = part("data", cfg["data"], seed=cfg["seed"])
+    model = _shapes_only(cfg, data)
+    parts = assemble(cfg, data, model)
+    refuse_start(model, parts.grid)
+    latents, output = _pass_through(model, data)
+    if latents != output:
+        network = type(model.denoiser).__name__
+        raise DiffkitError(f"The denoiser {network} makes {output} of data of shape {latents}: it must keep the shape.")
+    return Skeleton(parts, latents, output)
+
+
+def _shapes_only(cfg: DictConfig, data: Data) -> DiffusionModel:
+    """The model on the meta device; on the CPU if some part cannot be built without values."""
+    try:
+        return build_model(cfg, data.spec, "meta")
+    except DiffkitError as error:
+        if not isinstance(error.__cause__, NotImplementedError | RuntimeError):
+            raise
+        return build_model(cfg, data.spec)
+
+
+def refuse_start(model: DiffusionModel, grid: Grid) -> None:
+    """Raise `DiffkitError` if sampling would start where the network's errors grow beyond measure.
+
+    A prediction of the noise divides by alpha, which is 0 at the end of many schedules.
+    """
+    alpha, sigma = model.schedule(grid(model.schedule)[0])
+    factor = model.prediction(alpha, sigma)[1].abs().item()
+    if not factor <= AMPLIFICATION:
+        raise DiffkitError(
+            f"The prediction {_name(model.prediction)} does not suit the schedule {_name(model.schedule)} with the "
+            f"grid {_name(grid)}: sampling would start at alpha = {alpha.item():.2g}, where the network's error is "
+            f"{factor:.2g} times as large in x_0. Choose another prediction, a schedule that leaves more signal, or a "
+            "grid that starts later, such as grid=logsnr."
+        )
+
+
+def _name(part: object) -> str:
+    return type(part).__name__
+
+
+def _pass_through(model: DiffusionModel, data: Data, rows: int = 2) -> tuple[Shape, Shape]:
+    """The shapes of latents and of the network's output; raises `DiffkitError` if the network refuses them."""
+    like = next(model.parameters(), torch.empty(0))
+    spec, device = model.conditioners.spec, like.device
+
+    def empty(*shape: int) -> Tensor:
+        return torch.zeros(rows, *shape, device=device)
+
+    with torch.no_grad():
+        x = model.codec.encode(empty(*data.spec.shape))
+        tokens = None if spec.sequence is None else empty(3, spec.sequence)
+        condition = Condition(
+            None if spec.vector is None else empty(spec.vector),
+            tokens,
+            None if tokens is None else torch.ones(rows, 3, dtype=torch.bool, device=device),
+            None if spec.spatial is None else empty(spec.spatial, *x.shape[2:]),
+        )
+        try:
+            output = model.denoiser(x, empty(), condition)
+        except NotImplementedError:  # an operation that has no meta form says nothing of the shapes
+            return tuple(x.shape[1:]), tuple(x.shape[1:])
+        except Exception as error:
+            cause = " ".join(str(error).split())
+            raise DiffkitError(
+                f"The denoiser {_name(model.denoiser)} cannot take data of shape {tuple(x.shape[1:])}: {cause}"
+            ) from error
+    return tuple(x.shape[1:]), tuple(output.shape[1:])
