@@ -24,7 +24,7 @@ from diffkit.run.progress import progress
 from diffkit.run.saved import open_run
 
 LIMIT = 1000
-DRAWS = 8
+DRAWS = 16
 
 Scores = dict[str, dict[str, float]]
 """By metric: `value` of the samples; `real` and `real_sd`, mean and deviation of real rows in their place."""
@@ -44,7 +44,7 @@ def evaluate_model(
 
     Each is asked to be what one held-out row is: it is given that row's own conditions. Metrics of what was asked for
     are left out for an unconditional model. Each metric's value for real rows comes from as many rows of the training
-    split, of the same classes, drawn 8 times; or from all held-out rows, where the metric compares with them.
+    split, of the same classes, drawn 16 times; or from all held-out rows, where the metric compares with them.
     """
     test = data.reference("test")
     asked = _asked(test, n, seed)

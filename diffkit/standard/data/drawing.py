@@ -45,18 +45,21 @@ def image_grid(x: Float[Tensor, "rows columns c h w"], titles: Sequence[str], lo
 
 
 def scatter_grid(x: Float[Tensor, "rows columns n 2"], titles: Sequence[str]) -> Image.Image:
-    """Clouds of points in the plane, one a panel, all on the same axes; `titles` stand above the columns."""
+    """Clouds of points in the plane, one a panel, all on the same square axes; `titles` stand above the columns."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     rows, columns, n, _ = x.shape
-    figure = Figure(figsize=(1.5 * columns, 1.5 * rows + 0.3 * bool(titles)), dpi=100, layout="constrained")
-    panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    figure = Figure(figsize=(1.5 * columns, 1.5 * rows + 0.4 * bool(titles)), dpi=100, layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False)
     points = x.double().cpu().nan_to_num(0).numpy()
+    low, high = points.min((0, 1, 2)), points.max((0, 1, 2))
+    half = max(1e-9, 0.525 * (high - low).max())
+    left, right = (low + high) / 2 - half, (low + high) / 2 + half
     for i, j in torch.cartesian_prod(torch.arange(rows), torch.arange(columns)).tolist():
         size = min(9.0, max(1.0, 900 / n))
         panels[i, j].scatter(*points[i, j].T, s=size, c="#1f4e79", alpha=0.6, linewidths=0)
-        panels[i, j].set(aspect="equal", adjustable="box", xticks=[], yticks=[])
+        panels[i, j].set(xlim=(left[0], right[0]), ylim=(left[1], right[1]), aspect="equal", xticks=[], yticks=[])
     for panel, title in zip(panels[0], titles, strict=False):
         panel.set_title(title, fontsize=9)
     canvas: Any = FigureCanvasAgg(figure)

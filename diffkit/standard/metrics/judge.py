@@ -102,6 +102,10 @@ def _once(data: Data, name: str, fit: Callable[[Any, Any], Fitted]) -> Fitted:
     x, label = level(data, data.spec.restore(rows["x"])).numpy(), rows["label"].cpu().numpy()
     key = blake2b(x.tobytes() + label.tobytes(), digest_size=16, person=name.encode()).hexdigest()
     if key not in _fitted:
-        _fitted[key] = fit(x, label)
+        from threadpoolctl import threadpool_limits
+
+        # matrices this small gain nothing by threads, and on a busy machine lose tens of seconds by them
+        with threadpool_limits(1):
+            _fitted[key] = fit(x, label)
     fitted: Fitted = _fitted[key]
     return fitted
