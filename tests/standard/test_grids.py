@@ -11,7 +11,7 @@ from diffkit.standard.grids import Karras, LogSnr, Uniform
 from diffkit.standard.schedules import Cosine, Edm, Flow, Linear
 from diffkit.testing.contracts import check_grid
 
-OTHERS = [LogSnr(5, -20.0, 20.0), Karras(5, 1.0, -20.0, 20.0), Karras(5, 0.5), Karras(5, 30.0)]
+OTHERS = [Uniform(5, -20.0), LogSnr(5, -20.0, 20.0), Karras(5, 1.0, -20.0, 20.0), Karras(5, 0.5), Karras(5, 30.0)]
 
 
 @pytest.mark.parametrize("schedule", [*SCHEDULES, Flow(3.0), Edm(1e6)], ids=str)
@@ -21,7 +21,8 @@ def test_contract(grid: Grid, schedule: Schedule) -> None:
 
 
 def test_uniform_is_uniform_in_time() -> None:
-    torch.testing.assert_close(Uniform(4)(Linear()), torch.tensor([1, 0.75, 0.5, 0.25, 0], dtype=torch.float64))
+    torch.testing.assert_close(Uniform(4, -20.0)(Linear()), torch.tensor([1, 0.75, 0.5, 0.25, 0], dtype=torch.float64))
+    assert Cosine().logsnr(Uniform(4)(Cosine())[0]).item() == pytest.approx(-10)
 
 
 def test_logsnr_is_uniform_in_logsnr() -> None:

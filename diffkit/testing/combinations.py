@@ -1,0 +1,149 @@
+"""Combinations of parts on tiny networks: whatever fits together trains and samples, the rest is refused."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import combinations, product
+from typing import Any
+
+import torch
+
+from diffkit.compose.build import build_model, part
+from diffkit.compose.registry import registry
+from diffkit.compose.values import hyperparameters
+from diffkit.core.condition import Condition
+from diffkit.core.data import DataSpec, rows_of
+from diffkit.core.guidance import guide
+from diffkit.core.model import DiffusionModel
+from diffkit.core.noise import Noise, generator
+from diffkit.core.sampler import drive, prior
+from diffkit.core.types import Batch
+from diffkit.testing.contracts.require import require
+
+TRAINING = ("data", "codec", "conditioner", "denoiser", "prediction", "schedule", "density", "weighting")
+"""The kinds that training depends on."""
+SAMPLING = ("sampler", "grid", "guidance")
+"""The kinds that sampling depends on beside."""
+NONE = "-"
+"""The choice of nothing, for a list kind."""
+
+TINY = {"width": 8, "depth": 1, "heads": 2, "embedding": 8, "blocks": 1, "length": 8, "points": 64, "steps": 3}
+"""Hyperparameters that make a part small, where it has one of that name."""
+
+Choice = Mapping[str, str]
+"""The name of a part for each kind."""
+
+
+def choices(*kinds: str) -> dict[str, list[str]]:
+    """The names of all parts of each kind; for list kinds also the choice of nothing."""
+    return {kind: [NONE] * registry().kind(kind).many + registry().names(kind) for kind in kinds}
+
+
+Pair = frozenset[tuple[str, str]]
+"""Two parts of different kinds: `{(kind, name), (kind, name)}`."""
+
+
+def pairs(kinds: Mapping[str, Sequence[str]]) -> set[Pair]:
+    """All pairs of parts of different kinds."""
+    return {
+        frozenset({(kind, name), (other, another)})
+        for kind, other in combinations(kinds, 2)
+        for name, another in product(kinds[kind], kinds[other])
+    }
+
+
+def covering(kinds: Mapping[str, Sequence[str]], refused: Collection[Pair] = ()) -> list[dict[str, str]]:
+    """A few choices in which every pair of parts occurs that is not `refused`, found greedily.
+
+    Raises `AssertionError` for a pair that is not refused, but whose row nothing completes.
+    """
+    left = sorted(pairs(kinds) - set(refused), key=sorted)
+    rows: list[dict[str, str]] = []
+    while left:
+        row = _row(kinds, refused, left)
+        covered = {frozenset(pair) for pair in combinations(row.items(), 2)}
+        left = [pair for pair in left if pair not in covered]
+        rows.append({kind: row[kind] for kind in kinds})
+    return rows
+
+
+def _row(kinds: Mapping[str, Sequence[str]], refused: Collection[Pair], left: Sequence[Pair]) -> dict[str, str]:
+    """The first pair that is left, with the parts of the other kinds that cover the most of the others."""
+    row = dict(sorted(left[0]))
+    for kind in [k for k in kinds if k not in row]:
+        chosen = set(row.items())
+        fit = [name for name in kinds[kind] if not any(frozenset({(kind, name), c}) in refused for c in chosen)]
+        require(bool(fit), sorted(row.items()), f"fit together, but with no {kind}")
+        gain = {name: sum((kind, name) in pair and pair <= {(kind, name), *chosen} for pair in left) for name in fit}
+        row[kind] = max(fit, key=gain.__getitem__)
+    return row
+
+
+def tiny(kind: str, name: str) -> dict[str, Any]:
+    """A part's config node, with small networks and few steps."""
+    known = hyperparameters(registry().load(kind, name)) if kind != "schedule" else {}
+    return {"_part_": name, **{key: value for key, value in TINY.items() if key in known}}
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A model after two steps, and the rows it saw."""
+
+    model: DiffusionModel
+    spec: DataSpec
+    batch: Batch
+
+
+@lru_cache(maxsize=8)
+def _rows(name: str) -> tuple[DataSpec, Batch]:
+    data = part("data", tiny("data", name), seed=0)
+    data.prepare_data()
+    data.setup("fit")
+    return data.spec, rows_of(data.reference("train"), torch.arange(4))
+
+
+def train(choice: Choice) -> Trained:
+    """Two steps with the parts of the training kinds.
+
+    Raises `DiffkitError` where the parts do not fit each other, and `AssertionError` for a loss that is not finite.
+    """
+    torch.manual_seed(0)
+    spec, batch = _rows(choice["data"])
+    nodes: dict[str, Any] = {kind: tiny(kind, choice[kind]) for kind in TRAINING if kind != "conditioner"}
+    name = choice["conditioner"]
+    nodes["conditioner"] = {} if name == NONE else {name: tiny("conditioner", name)}
+    model = build_model(nodes, spec)
+    density, weighting = (part(kind, nodes[kind], schedule=model.schedule) for kind in ("density", "weighting"))
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    for step in range(2):
+        stream = generator("combination", step)
+        u = (torch.rand(4, generator=stream, dtype=torch.float64) + torch.arange(4)) / 4
+        eps = torch.randn(model.codec.encode(batch["x"]).shape, generator=stream)
+        keep = torch.tensor([True, True, False, True]).expand(len(model.conditioners.parts), 4)
+        loss = model.loss(batch, density(model.schedule, u), eps, weighting, keep)[0].mean()
+        require(bool(torch.isfinite(loss)), dict(choice), f"the loss is {loss.item()} in step {step + 1}")
+        optimizer.zero_grad()
+        torch.autograd.backward(loss)
+        optimizer.step()
+    return Trained(model.eval(), spec, batch)
+
+
+def sample(trained: Trained, choice: Choice) -> None:
+    """Two samples with the parts of the sampling kinds.
+
+    Raises `DiffkitError` where the parts do not fit each other, and `AssertionError` for one that is not finite.
+    """
+    model, batch = trained.model, rows_of(trained.batch, torch.arange(2))
+    sampler, grid = (part(kind, tiny(kind, choice[kind])) for kind in ("sampler", "grid"))
+    names = [choice["guidance"]] if choice["guidance"] != NONE else []
+    guidances = [part("guidance", tiny("guidance", name)) for name in names]
+    noise, times = Noise(0, [0, 1]), grid(model.schedule)
+    with torch.no_grad():
+        condition: Condition = model.conditioners(batch, 2)
+        guided = guide(guidances, model.denoise, model.conditioners.null(2))
+        x = prior(model.schedule, times, noise(model.codec.encode(batch["x"])))
+    for state in drive(sampler, lambda x_t, t: guided(x_t, t, condition), model.schedule, x, times, noise):
+        x = state.x
+    x = trained.spec.restore(model.codec.decode(x))
+    require(bool(torch.isfinite(x).all()), dict(choice), "the samples are not finite")
+    require(x.shape == batch["x"].shape, dict(choice), f"the samples are {tuple(x.shape)}")
