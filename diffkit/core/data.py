@@ -66,6 +66,8 @@ class Data(ABC):
     """
 
     spec: DataSpec
+    start: int = 0
+    """The number of batches already consumed, set when a run is resumed: training goes on with the batch after them."""
 
     @abstractmethod
     def reference(self, split: Literal["train", "test"]) -> Batch:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -93,6 +94,10 @@ class RunFolder:
         what = "holds no run (no config.yaml)" if path.is_dir() else "does not exist"
         raise DiffkitError(f"run {str(where)!r} {what}: {known}")
 
+    def discard(self) -> None:
+        """Remove a folder of a run that did not start, with what its loggers put there."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
     def mark_last(self, root: str | Path = "runs") -> None:
         """Point `<root>/last` here, in one step; does nothing where links cannot be made."""
         link = Path(root) / LAST
@@ -161,7 +166,7 @@ def write_text(path: Path, text: str) -> None:
     temporary = path.with_name(f".{path.name}-{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", newline="")
         os.replace(temporary, path)
     except OSError as error:
         temporary.unlink(missing_ok=True)

@@ -11,9 +11,10 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.optim import Optimizer
 
+from diffkit.core.data import Data
 from diffkit.core.errors import DiffkitError, RunFailed
 from diffkit.core.model import DiffusionModel
-from diffkit.core.noise import key
+from diffkit.core.noise import generator, key
 from diffkit.core.objective import TimeDensity, Weighting
 from diffkit.core.types import Batch, Fraction, Natural, Shape
 
@@ -45,13 +46,15 @@ class DiffusionTask(LightningModule):
     ) -> None:
         super().__init__()
         self.model = model
-        self.ema = deepcopy(model).requires_grad_(False).eval()
+        self.ema = deepcopy(model).requires_grad_(False)
         self.density, self.weighting, self.optimizer = density, weighting, optimizer
         self.shape, self.seed = shape, seed
         self.decay, self.warmup, self.ema_decay = decay, warmup, ema
-        self.batches, self.updates = 0, 0
+        self.batches, self.updates, self._at_update = 0, 0, 0
         self.recent: list[tuple[Tensor, Tensor]] = []
         """(loss, log-SNR) of the rows of the last batches, for whoever reports: it takes them and clears the list."""
+        self.paused = 0.0
+        """Seconds spent on other things than training, for whoever reports its speed."""
         self._dropout = _dropout(condition_dropout, len(model.conditioners.parts))
         self._rates: list[float] = []
         self._averages: tuple[list[Tensor], list[Tensor]] = ([], [])
@@ -122,12 +125,28 @@ class DiffusionTask(LightningModule):
             group["lr"] = peak * factor
         optimizer.step(closure=optimizer_closure)
         self.updates += 1
+        self._at_update = self.batches
         average, weights = self._averages
         decay = min(self.ema_decay, (1 + self.updates) / (10 + self.updates))
         with torch.no_grad():
             torch._foreach_lerp_(average, weights, 1 - decay)
             if self._fixed[0]:
                 torch._foreach_copy_(*self._fixed)
+
+    @property
+    def settled(self) -> bool:
+        """Whether the last batch ended with an update: no gradients are waiting for more batches."""
+        return self.updates > 0 and self.batches == self._at_update
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """The loss of the averaged weights on held-out rows, always at the same times and noise: `val_loss`."""
+        x = batch["x"]
+        stream = generator("validation", batch_idx, self.global_rank)
+        u = (torch.arange(len(x), dtype=torch.float64) + 0.5) / len(x)
+        eps = torch.randn(len(x), *self.shape, generator=stream).to(x.device)
+        t = self.density(self.model.schedule, u.to(x.device))
+        losses, _ = self.ema.loss(batch, t, eps, self.weighting)
+        self.log("val_loss", losses.mean(), batch_size=len(x), sync_dist=True, logger=False)
 
     def rate(self, update: int) -> float:
         """The learning rate of the given update, as a share of the peak."""
@@ -141,8 +160,12 @@ class DiffusionTask(LightningModule):
         checkpoint["diffkit"] = {"batches": self.batches, "updates": self.updates}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take the counts up again."""
+        """Take the counts up again; the data go on after the batches that were consumed."""
         self.batches, self.updates = checkpoint["diffkit"]["batches"], checkpoint["diffkit"]["updates"]
+        self._at_update = self.batches
+        data = self.trainer.datamodule  # type: ignore[attr-defined]
+        if isinstance(data, Data):
+            data.start = self.batches
 
 
 _ALL = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.CUDNN_ATTENTION, SDPBackend.MATH]

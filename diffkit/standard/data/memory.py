@@ -49,12 +49,16 @@ class MemoryData(LightningDataModule, Data):
         """The stream of training batches from the `start`-th on."""
         return _Again(self._stream)
 
-    def val_dataloader(self) -> list[Batch]:
+    def val_dataloader(self) -> Iterable[Batch]:
         """A few batches of the test split, always the same."""
+        return _Again(self._held_out)  # Lightning takes a list for several loaders
+
+    def _held_out(self) -> Iterator[Batch]:
         columns = self._on_device("test")
         rank, world = self._place()
         batches = torch.split(torch.arange(len(columns["x"])), self.batch_size)[:TEST_BATCHES]
-        return [_pick(rows_of(columns, index[rank::world]), index[rank::world]) for index in batches]
+        for index in batches:
+            yield _pick(rows_of(columns, index[rank::world]), index[rank::world])
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
         """The batch as it is: it lies on the device already."""

@@ -1,0 +1,9 @@
+"""What happens beside the training steps."""
+
+from diffkit.run.callbacks.figures import Figures
+from diffkit.run.callbacks.preview import Preview
+from diffkit.run.callbacks.progress import Progress
+from diffkit.run.callbacks.saving import Saving
+from diffkit.run.callbacks.stop import Stop
+
+__all__ = ["Figures", "Preview", "Progress", "Saving", "Stop"]

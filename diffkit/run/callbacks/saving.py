@@ -1,0 +1,92 @@
+"""Saving: the newest state, the one before it, and the best."""
+
+import math
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning import Callback, LightningModule, Trainer
+from torch import Tensor
+
+from diffkit.core.errors import RunFailed
+from diffkit.core.types import Count
+from diffkit.run.module import DiffusionTask
+
+
+class Saving(Callback):
+    """Writes `last.ckpt` every `every` updates and when training ends, and `best.ckpt` at the lowest held-out loss.
+
+    The one before the last stays as `previous.ckpt`, so that there is always a whole one. Weights that are not finite
+    are never written.
+    """
+
+    def __init__(self, every: Count = 500) -> None:
+        self.every = every
+        self.best = math.inf
+        self._saved = -1
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """A resumed run has its checkpoint already."""
+        assert isinstance(pl_module, DiffusionTask)
+        self._saved = pl_module.updates
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Save every so often, and when the run is about to stop."""
+        assert isinstance(pl_module, DiffusionTask)
+        task = pl_module
+        due = task.updates % self.every == 0 or trainer.should_stop or task.updates == trainer.max_steps
+        if due and task.settled and task.updates != self._saved:
+            self._save(trainer, task, "last")
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save if this is the best so far."""
+        assert isinstance(pl_module, DiffusionTask)
+        value = trainer.callback_metrics.get("val_loss")
+        if value is not None and value.item() < self.best and not trainer.sanity_checking:
+            self.best = value.item()
+            self._save(trainer, pl_module, "best")
+
+    def state_dict(self) -> dict[str, Any]:
+        """The lowest held-out loss so far."""
+        return {"best": self.best}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take it up again."""
+        self.best = float(state_dict["best"])
+
+    def _save(self, trainer: Trainer, task: DiffusionTask, name: str) -> None:
+        check_weights(task)
+        path = Path(trainer.default_root_dir) / "checkpoints" / f"{name}.ckpt"
+        if name == "last":
+            self._saved = task.updates
+            if trainer.is_global_zero:
+                keep(path, path.with_name("previous.ckpt"))
+        trainer.save_checkpoint(path)
+
+
+def check_weights(task: DiffusionTask) -> None:
+    """Raise `RunFailed` if a weight is NaN or infinite."""
+    tensors = [a.detach() for a in (*task.model.parameters(), *task.ema.parameters())]
+    norms: list[Tensor] = list(torch._foreach_norm(tensors)) if tensors else []
+    if norms and not torch.stack([norm.float() for norm in norms]).isfinite().all():
+        raise RunFailed(
+            f"the weights are not finite after update {task.updates}: the run stops and its last good checkpoint stays;"
+            " try a lower optimizer.lr, a longer task.warmup, or trainer.gradient_clip_val=1"
+        )
+
+
+def keep(path: Path, other: Path) -> None:
+    """Let `other` be what `path` is now; at no moment is either missing that was there before."""
+    if not path.exists():
+        return
+    temporary = other.with_name(f".{other.name}-{os.getpid()}")
+    temporary.unlink(missing_ok=True)
+    try:
+        os.link(path, temporary)
+    except OSError:  # a file system without links
+        shutil.copyfile(path, temporary)
+    os.replace(temporary, other)

@@ -1,0 +1,81 @@
+"""What a run leaves behind when training is over: a bundle, samples, pictures, figures."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.pytorch.loggers import Logger
+from rich.console import Console
+from torch import Tensor
+
+from diffkit.compose.build import Parts
+from diffkit.core.data import Data, rows_of
+from diffkit.core.model import DiffusionModel
+from diffkit.run import pictures
+from diffkit.run.evaluate import evaluate_model, table
+from diffkit.run.folder import RunFolder
+from diffkit.run.generate import Sampling, film, generate
+from diffkit.run.records import Files, Pictures, Table, log
+from diffkit.run.shards import write_npz
+
+
+def showcase(data: Data, model: DiffusionModel, rows: int) -> dict[str, Any]:
+    """Conditions for `rows` samples, those that held-out rows have: each class in turn, if there are labels.
+
+    One row stands for its class, so that the pictures of a class are under one caption.
+    """
+    test = data.reference("test")
+    columns = {name: column for name, column in test.items() if name in model.conditioners.keys}
+    if not columns:
+        return {}
+    label = test.get("label")
+    kinds = list(range(len(test["x"])))
+    if isinstance(label, Tensor):
+        kinds = [int((label == value).nonzero()[0]) for value in sorted(set(label.tolist()))]
+    return rows_of(columns, torch.tensor([kinds[i % len(kinds)] for i in range(rows)]))
+
+
+def draw(parts: Parts, model: DiffusionModel, folder: RunFolder, rows: int, seed: int) -> dict[str, Any]:
+    """Draw the final samples: `samples.npz`, `grid.png`, `strip.png`. Gives the pictures, and the rows of a table."""
+    data, sampling = parts.data, Sampling(parts.sampler, parts.grid, tuple(parts.guidance))
+    columns = showcase(data, model, rows)
+    x = generate(model, data.spec, sampling, columns, range(rows), seed)
+    arrays = {name: c.numpy() if isinstance(c, Tensor) else np.array(c) for name, c in columns.items()}
+    folder.samples.mkdir(parents=True, exist_ok=True)
+    ids = np.arange(rows)
+    write_npz(folder.samples / "samples.npz", {"x": x.numpy(), "id": ids, "seed": np.full_like(ids, seed), **arrays})
+    stars = pictures.stars(data.spec, columns, rows)
+    index = torch.tensor(stars)
+    strip = pictures.strip(data, film(model, data.spec, sampling, rows_of(columns, index), stars, seed))
+    grid = pictures.grid(data, x, columns)
+    pictures.save(grid, folder.samples / "grid.png")
+    pictures.save(strip, folder.samples / "strip.png")
+    some = range(min(rows, 32))
+    texts = pictures.caption(columns, rows)
+    single = [data.draw(x[i : i + 1][None] if len(data.spec.shape) > 1 else x[i : i + 1][None, None]) for i in some]
+    return {"grid": grid, "strip": strip, "rows": [[i, texts[i], single[i]] for i in some]}
+
+
+def show(loggers: Sequence[Logger], drawn: Mapping[str, Any], step: int) -> None:
+    """Give the final pictures to the loggers."""
+    log(loggers, "samples", Pictures([drawn["grid"]], ["samples of the averaged weights"]), step)
+    log(loggers, "strip", Pictures([drawn["strip"]], ["samples emerging from noise: x_t, and the model's x_0"]), step)
+    log(loggers, "table", Table(["id", "condition", "sample"], drawn["rows"]), step)
+
+
+def judge(parts: Parts, model: DiffusionModel, loggers: Sequence[Logger], step: int, seed: int) -> None:
+    """Evaluate, log and print the metrics that the config names."""
+    if not parts.metrics:
+        return
+    sampling = Sampling(parts.sampler, parts.grid, tuple(parts.guidance))
+    scores = evaluate_model(model, parts.data, sampling, parts.metrics, seed=seed)
+    values = {f"{name}/{key}": score[key] for name, score in scores.items() for key in ("value", "real")}
+    for logger in loggers:
+        logger.log_metrics(values, step=step)
+    Console().print(table(scores, "metrics of fresh samples"))
+
+
+def keep_bundle(loggers: Sequence[Logger], folder: RunFolder, step: int) -> None:
+    """Give the bundle to the loggers."""
+    log(loggers, "bundle", Files(folder.bundle, "model"), step)

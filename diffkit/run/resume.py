@@ -1,0 +1,90 @@
+"""Resuming: a run goes on in its own folder, with its own choices."""
+
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from diffkit.core.errors import DiffkitError
+from diffkit.run.checkpoint import Found, newest
+from diffkit.run.folder import RunFolder
+
+_MAY_CHANGE = (
+    "trainer",
+    "logger",
+    "callbacks",
+    "metric",
+    "sampler",
+    "grid",
+    "guidance",
+    "preview_every",
+    "samples",
+    "tags",
+    "group",
+    "compile",
+)
+"""What does not change what the run learns (except that a longer run's learning rate falls later)."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """Where a run goes on."""
+
+    folder: RunFolder
+    checkpoint: Found
+    saved: dict[str, Any]
+    """The run's config as it was saved."""
+
+    def choices(self, composed: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+        """The run's own choices, with those that `overrides` name taken from the composed config.
+
+        Raises `DiffkitError` for an override that would make it another run.
+        """
+        choices = {name: value for name, value in deepcopy(self.saved).items() if name != "diffkit"}
+        names = [override.lstrip("+~").partition("=")[0].partition("@")[0] for override in overrides]
+        wrong = [name for name in names if name.partition(".")[0] not in (*_MAY_CHANGE, "resume", "out")]
+        if wrong:
+            raise DiffkitError(
+                f"{', '.join(wrong)}: a resumed run keeps its own choices; leave that out, or start a new run."
+                f" These may change: {', '.join(_MAY_CHANGE)}"
+            )
+        for name in names:
+            if name not in ("resume", "out"):
+                _copy(composed, choices, name.replace("/", ".").split("."))
+        return {**choices, "resume": composed["resume"]}
+
+
+def find(where: str) -> Point:
+    """The run at a path (`last`: the newest one) and its newest whole checkpoint.
+
+    Raises `DiffkitError` if there is none to go on from.
+    """
+    folder = RunFolder.resolve(where)
+    return Point(folder, newest(folder.checkpoints), folder.read_config())
+
+
+def refuse_other_data(point: Point, fingerprint: Mapping[str, Any]) -> None:
+    """Raise `DiffkitError` if the data are not those that the run was trained on."""
+    before = point.saved.get("diffkit", {}).get("data")
+    if before != fingerprint:
+        raise DiffkitError(
+            f"the data are not those that the run {_short(point.folder.path)} was trained on (its fingerprint is"
+            " another): restore them, or start a new run"
+        )
+
+
+def _copy(source: Mapping[str, Any], target: dict[str, Any], keys: list[str]) -> None:
+    """Copy what stands at a path of keys; what is not there in the source is taken away."""
+    first, *rest = keys
+    if first not in source:
+        target.pop(first, None)
+    elif rest and isinstance(source[first], Mapping) and isinstance(target.get(first), dict):
+        _copy(source[first], target[first], rest)
+    else:
+        target[first] = deepcopy(source[first])
+
+
+def _short(path: Path) -> Path:
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
