@@ -77,7 +77,7 @@ class Karras(Grid):
     steps: Count = 20
     rho: Positive = 7.0
     logsnr_min: LogSnrValue = -9.0
-    logsnr_max: LogSnrValue = 11.0
+    logsnr_max: LogSnrValue = 9.0
 
     def __call__(self, schedule: Schedule) -> Float[Tensor, " n"]:
         """See `Grid`."""
