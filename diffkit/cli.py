@@ -7,13 +7,9 @@ import traceback
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from diffkit.compose.plugins import PluginWarning
 from diffkit.core.errors import DiffkitError, RunFailed, nearest
-
-if TYPE_CHECKING:
-    from omegaconf import DictConfig
 
 HELP = """\
 diffkit: compose a diffusion model from parts, and run it.
@@ -112,37 +108,30 @@ def _dispatch(arguments: Sequence[str]) -> int:
 def _train(arguments: Sequence[str]) -> int:
     from diffkit.compose.check import refuse_misfits
     from diffkit.compose.hydra import run
-    from diffkit.compose.sweep import is_override
     from diffkit.run.train import train
 
-    def task(cfg: "DictConfig") -> None:
-        train(cfg, [a for a in sys.argv[2:] if is_override(a)])  # the command line of this very job
-
-    return run("train", task, arguments, check=refuse_misfits)
+    return run("train", train, arguments, check=refuse_misfits)
 
 
 def _sample(arguments: Sequence[str]) -> int:
     from diffkit.compose.hydra import run
     from diffkit.run.sample import sample
 
-    return run("sample", sample, arguments)
+    return run("sample", lambda cfg, _: sample(cfg), arguments)
 
 
 def _evaluate(arguments: Sequence[str]) -> int:
     from diffkit.compose.hydra import run
     from diffkit.run.evaluate import evaluate
 
-    return run("evaluate", evaluate, arguments)
+    return run("evaluate", lambda cfg, _: evaluate(cfg), arguments)
 
 
 def _check(arguments: Sequence[str]) -> int:
     from diffkit.compose.hydra import run
     from diffkit.compose.report import report
 
-    def show(cfg: "DictConfig") -> None:
-        print(report(cfg))
-
-    return run("train", show, arguments)
+    return run("train", lambda cfg, _: print(report(cfg)), arguments)
 
 
 def _list(arguments: Sequence[str]) -> int:
@@ -201,7 +190,7 @@ def _complete(arguments: Sequence[str]) -> int:
     verb = "train" if words[0] == "check" else words[0]
     if verb in _COMPOSED:
         os.environ["COMP_LINE"] = " ".join([app, *words[1:]])
-        run(verb, lambda cfg: None, arguments)
+        run(verb, lambda cfg, overrides: None, arguments)
     return 0
 
 

@@ -28,8 +28,12 @@ class Skeleton:
 
 
 def refuse_misfits(cfg: DictConfig) -> None:
-    """Raise `DiffkitError`, which names the pair, for parts that cannot work together."""
-    skeleton(cfg)
+    """Raise `DiffkitError`, which names the pair, for parts that cannot work together.
+
+    A run that is resumed has its own parts, which did work.
+    """
+    if cfg.resume is None:
+        skeleton(cfg)
 
 
 def skeleton(cfg: DictConfig) -> Skeleton:

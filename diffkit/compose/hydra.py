@@ -1,5 +1,6 @@
 """Composing through Hydra: one config as a value, or the jobs of a command."""
 
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -22,7 +23,9 @@ from diffkit.compose.sweep import Sweep, is_override
 from diffkit.compose.validate import validate
 from diffkit.core.errors import DiffkitError
 
-Task = Callable[[DictConfig], object]
+Task = Callable[[DictConfig, list[str]], object]
+"""What is done with a job's config; it is told the job's overrides too, as they were written."""
+Check = Callable[[DictConfig], object]
 
 
 def compose(overrides: Sequence[str] = (), verb: str = "train") -> DictConfig:
@@ -37,7 +40,7 @@ def compose(overrides: Sequence[str] = (), verb: str = "train") -> DictConfig:
     return cfg
 
 
-def run(verb: str, task: Task, argv: Sequence[str], check: Task | None = None) -> int:
+def run(verb: str, task: Task, argv: Sequence[str], check: Check | None = None) -> int:
     """Run a verb's task on the config that `argv` asks for, with any of Hydra's flags; return the exit status.
 
     With `-m`, each job has a folder of its own within the sweep's, and one that fails does not stop the others; what
@@ -51,7 +54,7 @@ def run(verb: str, task: Task, argv: Sequence[str], check: Task | None = None) -
         return _sweep(verb, task, argv, check)
 
 
-def _single(verb: str, task: Task, argv: Sequence[str], check: Task | None) -> int:
+def _single(verb: str, task: Task, argv: Sequence[str], check: Check | None) -> int:
     """One job. Its error waits until Hydra is done, which would else print it in its own way."""
     failed: list[Exception] = []
     command = list(sys.argv)
@@ -59,8 +62,9 @@ def _single(verb: str, task: Task, argv: Sequence[str], check: Task | None) -> i
     def job(cfg: DictConfig) -> None:
         try:
             _checked(cfg, verb, check)
+            overrides = list(HydraConfig.get().overrides.task)
             with _outside_hydra(command):
-                task(cfg)
+                task(cfg, overrides)
         except Exception as error:
             failed.append(error)
 
@@ -70,49 +74,55 @@ def _single(verb: str, task: Task, argv: Sequence[str], check: Task | None) -> i
     return 0
 
 
-def _sweep(verb: str, task: Task, argv: Sequence[str], check: Task | None) -> int:
+def _sweep(verb: str, task: Task, argv: Sequence[str], check: Check | None) -> int:
     """Every job is composed and checked before the first one runs."""
     command, jobs = list(sys.argv), 0
+
+    refused: list[DiffkitError] = []
 
     def inspect(cfg: DictConfig) -> None:
         nonlocal jobs
         jobs += 1
-        overrides = " ".join(HydraConfig.get().overrides.task)
-        with explained(verb):
-            try:
-                _checked(cfg, verb, check)
-            except DiffkitError as error:
-                raise DiffkitError(f"In the job {overrides!r}: {error}") from error
+        try:
+            _checked(cfg, verb, check)
+        except DiffkitError as error:
+            overrides = " ".join(HydraConfig.get().overrides.task)
+            refused.append(DiffkitError(f"In the job {overrides!r}: {error}"))
 
     if not any(a.startswith("hydra/sweeper=") for a in argv):  # others choose a job from the results of the last
         _call_hydra(verb, inspect, argv)
+    if refused:
+        raise refused[0]
     sweep = Sweep(verb, command, jobs)
 
     def job(cfg: DictConfig) -> object:
-        hydra_cfg, result = HydraConfig.get(), None
+        number, overrides = int(HydraConfig.get().job.num), list(HydraConfig.get().overrides.task)
         validate(cfg, verb)
-        with sweep.job(cfg, int(hydra_cfg.job.num), list(hydra_cfg.overrides.task)) as own, _outside_hydra(own):
-            result = task(cfg)
+        result = None
+        with sweep.job(cfg, number, overrides) as command, _outside_hydra(command):
+            result = task(cfg, overrides)
         return result
 
     _call_hydra(verb, job, argv)
     return sweep.finish()
 
 
-def _checked(cfg: DictConfig, verb: str, check: Task | None) -> None:
+def _checked(cfg: DictConfig, verb: str, check: Check | None) -> None:
     with explained(verb):
         validate(cfg, verb)
     if check is not None:
         check(cfg)
 
 
-def _call_hydra(verb: str, job: Task, argv: Sequence[str]) -> None:
+def _call_hydra(verb: str, job: Check, argv: Sequence[str]) -> None:
     """Let Hydra read the flags and call `job`. Hydra's own folders and logs are switched off."""
+    logging.getLogger("matplotlib").setLevel(logging.WARNING)  # --info sets all loggers to DEBUG
     before, environment = sys.argv, os.environ.get("HYDRA_FULL_ERROR")
     with TemporaryDirectory() as scratch:
         quiet = ["hydra.run.dir=.", "hydra.output_subdir=null", f"hydra.sweep.dir={scratch}", "hydra.sweep.subdir=."]
         quiet += ["hydra/job_logging=none", "hydra/hydra_logging=none"]
-        sys.argv = [before[0], *argv, *quiet]
+        overrides, flags = [a for a in argv if is_override(a)], [a for a in argv if not is_override(a)]
+        sys.argv = [before[0], *overrides, *quiet, *flags]  # in one row, since argparse takes no other
         os.environ["HYDRA_FULL_ERROR"] = "1"  # so that Hydra raises its errors, and we say what they mean
         try:
             hydra.main(config_path=str(config_dir()), config_name=verb, version_base="1.3")(job)()

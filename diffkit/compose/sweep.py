@@ -27,8 +27,8 @@ class Sweep:
         own = {"out": str(folder / str(number))} | ({"group": folder.name} if "group" in cfg else {})
         with open_dict(cfg):
             cfg.update(own)
-        title = f"{number} {' '.join(overrides)}"
-        print(f"Job {number + 1}{f' of {self._jobs}' if self._jobs else ''}: {' '.join(overrides)}", file=sys.stderr)
+        title = f"{own['out']} ({' '.join(overrides)})"
+        print(f"[{number + 1}/{self._jobs or '?'}] {title}", file=sys.stderr)
         try:
             yield [*self._bare_command(), *_without(overrides, own), *(f"{k}={v}" for k, v in own.items())]
         except Exception as error:
@@ -43,10 +43,11 @@ class Sweep:
     def finish(self) -> int:
         """Print what became of each job; the exit status is that of the worst."""
         statuses = [_status(error) for _, error in self._results]
-        print(f"The sweep in {self._folder}: {statuses.count(0)} of {len(statuses)} jobs done.", file=sys.stderr)
+        if statuses:
+            print(f"{statuses.count(0)} of {len(statuses)} jobs done in {self._folder}", file=sys.stderr)
         for title, error in self._results:
             if error is not None:
-                print(f"  failed: {title}: {type(error).__name__}", file=sys.stderr)
+                print(f"failed: {title}: {type(error).__name__}", file=sys.stderr)
         return max(statuses, default=0)
 
     def _folder_of(self, cfg: DictConfig) -> Path:
