@@ -88,9 +88,9 @@ def evaluate(cfg: DictConfig) -> Scores:
     """
     asked: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
     saved = open_run(asked["run"])
-    n, seed = asked.get("n"), asked.get("seed") or 0
-    if n is not None and n < 2:
-        raise DiffkitError(f"n={n}: give the number of samples, 2 or more")
+    n, seed, batch_size = asked["n"], asked["seed"], asked["batch_size"]
+    if (n is not None and n < 2) or batch_size < 1:
+        raise DiffkitError(f"n={n} batch_size={batch_size}: give at least 2 samples, and 1 in a batch")
     sampling, data = Sampling(*build_sampling(asked)), saved.data()
     metrics = build_metrics(asked, data, seed)
     if not metrics:
@@ -98,8 +98,8 @@ def evaluate(cfg: DictConfig) -> Scores:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     rows = count(data, n)
     with progress(rows, sampling.grid.steps) as watch:
-        size = asked.get("batch_size") or 512
-        scores = evaluate_model(saved.model.to(device), data, sampling, metrics, rows, seed, size, watch)
+        model = saved.model.to(device)
+        scores = evaluate_model(model, data, sampling, metrics, rows, seed, batch_size, watch)
     Console().print(table(scores, f"{rows} samples of {saved.folder}"))
     choices = {name: asked[name] for name in ("sampler", "grid", "guidance")}
     content = {"n": rows, "seed": seed, **choices, "scores": scores}

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from lightning import Callback, LightningModule, Trainer
+from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
@@ -57,8 +58,9 @@ def _predict(
     """Draw what is missing; then the first device puts everything together."""
     trainer = _trainer(asked, out)
     own: int = sum(predictor.missing(trainer.global_rank, trainer.world_size).values())
-    with progress(own, predictor.sampling.grid.steps, trainer.is_global_zero) as predictor.watch:
-        trainer.predict(predictor, return_predictions=False)
+    if predictor.missing(0, 1):
+        with progress(own, predictor.sampling.grid.steps, trainer.is_global_zero) as predictor.watch:
+            trainer.predict(predictor, return_predictions=False)
     trainer.strategy.barrier("all batches are written")
     if trainer.is_global_zero:
         predictor.shards.merge(predictor.batches, out / "samples.npz")
@@ -160,14 +162,14 @@ def _draw(predictor: Predictor, trainer: Trainer, data: Data, out: Path) -> None
     pictures.save(pictures.strip(data, shown), out / "strip.png")
 
 
-def _array(column: Any) -> "np.ndarray[Any, Any]":
+def _array(column: Any) -> NDArray[Any]:
     """A column as an array that needs no pickle."""
     return column.cpu().numpy() if isinstance(column, Tensor) else np.array(column)
 
 
 def _settings(asked: Mapping[str, Any], saved: Saved, rows: Request) -> dict[str, Any]:
     """Everything that the samples' bytes depend on, as plain values."""
-    seed, batch_size = asked.get("seed") or 0, asked.get("batch_size") or 128
+    seed, batch_size = asked["seed"], asked["batch_size"]
     if not isinstance(seed, int) or not isinstance(batch_size, int) or batch_size < 1:
         raise DiffkitError(f"seed={seed} batch_size={batch_size}: give whole numbers, the second 1 or more")
     chosen = {name: asked.get(name) for name in SETTINGS} | {"seed": seed, "batch_size": batch_size}

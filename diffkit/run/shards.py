@@ -11,10 +11,11 @@ from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
+from numpy.typing import NDArray
 
 from diffkit.core.errors import DiffkitError, RunFailed
 
-Columns = dict[str, "np.ndarray[Any, Any]"]
+Columns = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ class Shards:
 
     def _read(self, first: int, rows: int) -> Columns | None:
         try:
-            with np.load(self._path(first), allow_pickle=False) as file:
+            with self._path(first).open("rb") as raw, np.load(raw, allow_pickle=False) as file:
                 columns = {name: file[name] for name in file.files}
         except (OSError, ValueError, EOFError, BadZipFile):
             return None
