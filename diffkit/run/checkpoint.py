@@ -71,15 +71,16 @@ class Found:
 
 def newest(folder: Path) -> Found:
     """The newest whole checkpoint of a folder; raises `DiffkitError` if there is none."""
-    known = sorted(((step_of(path), path.name) for path in folder.glob(f"*{SUFFIX}")), reverse=True)
+    steps = {path.name: step_of(path) for path in sorted(folder.glob(f"*{SUFFIX}"))}
     damaged = []
-    for step, name in known:
+    # one that does not even say its step comes first, so that it is reported
+    for name in sorted(steps, key=lambda name: steps[name] if steps[name] >= 0 else float("inf"), reverse=True):
         try:
             verify(folder / name)
         except DiffkitError as error:
             damaged.append(str(error))
         else:
-            return Found(folder / name, step, tuple(damaged))
+            return Found(folder / name, steps[name], tuple(damaged))
     why = f"all of them are damaged: {'; '.join(damaged)}" if damaged else "none was written yet"
     raise DiffkitError(f"there is no checkpoint to resume from in {folder}: {why}")
 

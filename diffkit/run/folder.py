@@ -86,7 +86,7 @@ class RunFolder:
         path = Path(where).expanduser()
         if str(where) == LAST and not path.exists():
             path = Path(root) / LAST
-        folder = cls(path.resolve())
+        folder = cls(_short(path.resolve()))
         if folder.config.is_file():
             return folder
         found = sorted(p.parent.name for p in Path(root).glob("*/config.yaml") if p.parent.name != LAST)
@@ -113,6 +113,12 @@ class RunFolder:
     def read_config(self) -> dict[str, Any]:
         """The saved config as plain data; raises `DiffkitError` if it is damaged."""
         return read_yaml(self.config)
+
+
+def _short(path: Path) -> Path:
+    """A path as seen from here, where it lies below."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) and path != here else path
 
 
 def _mkdir(path: Path) -> bool:

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from diffkit.core.errors import DiffkitError
@@ -69,7 +68,7 @@ def refuse_other_data(point: Point, fingerprint: Mapping[str, Any]) -> None:
     before = point.saved.get("diffkit", {}).get("data")
     if before != fingerprint:
         raise DiffkitError(
-            f"the data are not those that the run {_short(point.folder.path)} was trained on (its fingerprint is"
+            f"the data are not those that the run {point.folder.path} was trained on (its fingerprint is"
             " another): restore them, or start a new run"
         )
 
@@ -83,8 +82,3 @@ def _copy(source: Mapping[str, Any], target: dict[str, Any], keys: list[str]) ->
         _copy(source[first], target[first], rest)
     else:
         target[first] = deepcopy(source[first])
-
-
-def _short(path: Path) -> Path:
-    here = Path.cwd()
-    return path.relative_to(here) if path.is_relative_to(here) else path

@@ -14,7 +14,7 @@ SIGNALS = tuple(s for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1") if (s :
 class Stop(Callback):
     """Turns signals into an orderly end of training: `number` is then that of the signal, else 0.
 
-    A second Ctrl-C interrupts at once. It takes the signals over when the fit starts, since Lightning's own handler
+    A second Ctrl-C interrupts at once. It takes the signals over when training starts, since Lightning's own handler
     for SIGTERM ends a run without a checkpoint, and gives them back when it ends.
     """
 
@@ -22,7 +22,7 @@ class Stop(Callback):
         self.number = 0
         self._before: dict[signal.Signals, Any] = {}
 
-    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Listen."""
         try:
             self._before = {number: signal.signal(number, self._note) for number in SIGNALS}
@@ -40,6 +40,7 @@ class Stop(Callback):
         if asked and pl_module.settled:
             self.number = self.number or int(signal.SIGTERM)
             trainer.should_stop = True
+            trainer.limit_val_batches = 0  # else Lightning would look at the held-out data first
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Give the signals back."""

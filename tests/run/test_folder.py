@@ -1,0 +1,96 @@
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from diffkit import DiffkitError
+from diffkit.run.folder import RunFolder, read_yaml, write_yaml
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def made(name: str = "a") -> RunFolder:
+    folder = RunFolder.create(name)
+    write_yaml(folder.config, {"seed": 0})
+    return folder
+
+
+def test_runs_that_start_together_never_share_a_folder() -> None:
+    with ThreadPoolExecutor(16) as pool:
+        folders = list(pool.map(lambda _: RunFolder.create("digits").path, range(40)))
+    assert len(set(folders)) == 40
+    assert all(f.is_dir() and "-digits" in f.name for f in folders)
+
+
+def test_names_are_made_fit_for_a_path() -> None:
+    assert RunFolder.create("../a b/c").path.parent == Path("runs")
+
+
+def test_out_is_taken_when_it_is_new_or_empty() -> None:
+    Path("empty").mkdir()
+    assert RunFolder.create("a", "empty").path == Path("empty")
+    assert RunFolder.create("a", "deep/new").path.is_dir()
+
+
+def test_out_that_holds_something_is_refused() -> None:
+    Path("full").mkdir()
+    Path("full/file").touch()
+    with pytest.raises(DiffkitError, match=r"out=full is not empty.*resume=full"):
+        RunFolder.create("a", "full")
+    with pytest.raises(DiffkitError, match="is a file"):
+        RunFolder.create("a", "full/file")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root writes anywhere")
+def test_a_place_that_cannot_be_written_is_refused() -> None:
+    Path("closed").mkdir(mode=0o500)
+    with pytest.raises(DiffkitError, match="closed"):
+        RunFolder.create("a", "closed/new")
+
+
+def test_last_is_the_newest() -> None:
+    first, second = made("a"), made("b")
+    first.mark_last()
+    second.mark_last()
+    assert RunFolder.resolve("last").path == second.path
+    assert RunFolder.resolve("runs/last").path == second.path
+    assert RunFolder.resolve(first.path).path == first.path
+    assert sorted(p.name for p in Path("runs").iterdir() if p.name.startswith(".")) == []
+
+
+def test_last_works_when_the_folder_is_elsewhere(tmp_path: Path) -> None:
+    folder = RunFolder.create("a", tmp_path / "elsewhere" / "mine")
+    write_yaml(folder.config, {})
+    folder.mark_last()
+    assert RunFolder.resolve("last").path.resolve() == folder.path.resolve()
+
+
+def test_no_run_is_said_with_those_that_are_near() -> None:
+    with pytest.raises(DiffkitError, match="'last' does not exist: there is none in runs/ yet"):
+        RunFolder.resolve("last")
+    there = made()
+    with pytest.raises(DiffkitError, match=there.path.name):
+        RunFolder.resolve("runs/nowhere")
+    Path("plain").mkdir()
+    with pytest.raises(DiffkitError, match=r"holds no run \(no config\.yaml\)"):
+        RunFolder.resolve("plain")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: ${oc.env:HOME}", "interpolation at 'a'"),
+        ("a: [{b: 'x ${c}'}]", r"interpolation at 'a\.0\.b'"),
+        ("!!python/object/apply:os.system ['echo']", "not plain YAML"),
+        ("- 1", "keys and values"),
+        ("a: [", "not plain YAML"),
+    ],
+)
+def test_a_saved_config_is_plain_data(text: str, message: str) -> None:
+    Path("config.yaml").write_text(text)
+    with pytest.raises(DiffkitError, match=message):
+        read_yaml(Path("config.yaml"))
