@@ -41,7 +41,7 @@ def need_labels(data: Data, metric: str) -> None:
     """Raise `DiffkitError` if the data offer no labels."""
     if not isinstance(data.spec.conditions.get("label"), int):
         name = type(data).__name__
-        raise DiffkitError(f"metric={metric} needs labels, which {name} does not offer: leave it out of the list")
+        raise DiffkitError(f"{metric} needs labels, which {name} does not offer: leave it out of metric=[...]")
 
 
 @dataclass(frozen=True)
