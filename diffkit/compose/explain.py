@@ -19,6 +19,7 @@ from omegaconf.errors import (
 from diffkit.compose.foreign import check_targets, target_class
 from diffkit.compose.keys import VERBS
 from diffkit.compose.registry import registry
+from diffkit.compose.validate import GROUPS
 from diffkit.compose.values import describe, hyperparameters, parameters
 from diffkit.core.errors import DiffkitError, nearest
 
@@ -48,19 +49,19 @@ def _sentence(error: Exception, verb: str) -> str:
         return f"{cause.full_key} must be given: {cause.full_key}=..."
     if isinstance(cause, ConfigTypeError) and "deletion" in str(cause):
         return f"{cause.full_key} cannot be deleted: give it a value instead."
-    return _plain(error)
+    return _plain(error, verb)
 
 
 def _first_line(error: object) -> str:
     return str(error).strip().splitlines()[0].rstrip(".")
 
 
-def _plain(error: Exception) -> str:
+def _plain(error: Exception, verb: str) -> str:
     """Hydra's own words, where they say enough."""
     lines = [line.strip().rstrip(".") for line in str(error).splitlines() if line.strip()]
     if lines and lines[0].startswith("Could not override") and "No match in the defaults list" in lines[0]:
         name = lines[0].split("'")[1]
-        return f"{name} is not among the choices of this command; {nearest(name, registry().kinds)}"
+        return f"diffkit {verb} makes no choice of {name!r}: {nearest(name, GROUPS[verb])}"
     cause = "" if error.__cause__ is None else f" ({_first_line(error.__cause__)})"
     return "; ".join(lines) + cause + "."
 

@@ -1,6 +1,7 @@
 """The registry: from a kind and a name to the class that a plugin offers under it."""
 
 import inspect
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -8,7 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from diffkit.compose.plugins import Component, Kind, Plugin, load_plugins
+from diffkit.compose.plugins import Component, Kind, Plugin, PluginWarning, load_plugins
 from diffkit.core.errors import DiffkitError, nearest
 
 KINDS = (
@@ -56,8 +57,14 @@ class Registry:
         self.kinds: dict[str, Kind] = {kind.name: kind for kind in KINDS}
         for plugin in plugins:
             for kind in plugin.kinds:
-                self.kinds.setdefault(kind.name, kind)
-        self._entries = [Entry(c, p) for p in plugins for c in p.components]
+                if self.kinds.setdefault(kind.name, kind) != kind:
+                    _warn(f"the plugin {plugin} brings a kind {kind.name!r}, but there is another one of that name")
+        entries = [Entry(c, p) for p in plugins for c in p.components]
+        self._entries = [e for e in entries if e.component.kind in self.kinds]
+        for entry in entries:
+            name = entry.component.kind
+            if name not in self.kinds:
+                _warn(f"the {entry} is skipped: there is no kind {name!r}; {nearest(name, self.kinds)}")
 
     def kind(self, name: str) -> Kind:
         """The kind of this name; raises `DiffkitError` if there is none."""
@@ -74,10 +81,6 @@ class Registry:
         """The names that may be chosen: short ones, and qualified ones where the short one is not theirs."""
         entries = self.entries(kind)
         return [e.component.name if self._owners(e) == [e] else e.qualified for e in entries]
-
-    def strays(self) -> list[Entry]:
-        """Components of a kind that does not exist."""
-        return [entry for entry in self._entries if entry.component.kind not in self.kinds]
 
     def _owners(self, entry: Entry) -> list[Entry]:
         """Who answers to the short name of `entry`: the standard part if it is one, else everyone who claims it."""
@@ -121,6 +124,10 @@ class Registry:
             missing = ", ".join(sorted(cls.__abstractmethods__))
             raise DiffkitError(f"The {entry} is not complete: {cls.__qualname__} lacks {missing}.")
         return cls
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, PluginWarning, stacklevel=3)
 
 
 def _resolve(entry: Entry) -> type[Any]:

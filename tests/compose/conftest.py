@@ -1,0 +1,3 @@
+from strangers import install
+
+__all__ = ["install"]

@@ -1,0 +1,106 @@
+"""A broken plugin harms nothing but itself, and says whose it is."""
+
+import warnings
+from pathlib import Path
+
+import pytest
+from strangers import Install, entry
+
+from diffkit.compose.plugins import Plugin, PluginWarning, load_plugins
+from diffkit.core.errors import DiffkitError
+
+GOOD = entry("sampler=good=good_sampler:Good")
+BROKEN = {
+    "import error": ("import not_there_at_all", "ModuleNotFoundError: No module named 'not_there_at_all'"),
+    "syntax error": ("def broken(:", "SyntaxError"),
+    "raises at import": ("raise RuntimeError('boom')", "RuntimeError: boom"),
+    "exits at import": ("import sys; sys.exit(3)", "SystemExit: 3"),
+    "raises in the hook": (GOOD.replace("return", "raise ValueError('boom')\n    return"), "ValueError: boom"),
+    "wrong signature": (GOOD.replace("components()", "components(colour)"), "colour"),
+    "misspelt hook": (GOOD.replace("def diffkit_components", "def diffkit_component"), "'diffkit_components'"),
+    "unmarked hook": (GOOD.replace("@diffkit.hookimpl", ""), "not marked with @diffkit.hookimpl"),
+    "no list": (GOOD.replace("return [", "return 3 or ["), "must return a list, not int"),
+    "list of other things": (GOOD.replace("return [", "return ['x'] or ["), "list of Component, but one item is 'x'"),
+}
+
+
+def named(plugins: list[Plugin], distribution: str) -> Plugin:
+    return next(p for p in plugins if p.distribution == distribution)
+
+
+@pytest.mark.parametrize("fault", BROKEN)
+def test_a_broken_plugin_is_skipped_with_one_line_that_names_it(install: Install, fault: str) -> None:
+    source, cause = BROKEN[fault]
+    install("aa-bad-plugin", source, version="0.7")
+    install("zz-good-plugin", GOOD)
+    with pytest.warns(PluginWarning) as caught:
+        plugins = load_plugins()
+    message = str(caught[0].message)
+    assert len(caught) == 1 and "\n" not in message
+    assert "aa-bad-plugin 0.7" in message and cause in message
+    assert named(plugins, "aa-bad-plugin").components == ()
+    assert [c.name for c in named(plugins, "zz-good-plugin").components] == ["good"]
+
+
+def test_an_entry_point_that_names_nothing_is_skipped(install: Install) -> None:
+    site = install("bad", "x = 1")
+    (site / "bad-1.2.dist-info" / "entry_points.txt").write_text("[diffkit]\nbad = bad_entry:plugin\n")
+    with pytest.warns(PluginWarning, match=r"bad 1\.2 is skipped: AttributeError"):
+        load_plugins()
+
+
+def test_strict_plugins_raise(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
+    install("bad", "import not_there")
+    monkeypatch.setenv("DIFFKIT_STRICT_PLUGINS", "1")
+    with pytest.raises(DiffkitError, match=r"bad 1\.2 could not be loaded: .*not_there"):
+        load_plugins()
+
+
+def test_two_distributions_may_use_one_entry_name(install: Install) -> None:
+    install("one", entry("sampler=a=m:A"), name="same")
+    install("two", entry("sampler=b=m:B"), name="same")
+    plugins = load_plugins()
+    assert {p.name for p in plugins if not p.standard} == {"one", "two"}
+    assert {c.name for p in plugins for c in p.components} >= {"a", "b"}
+
+
+def test_the_environment_restricts_which_plugins_load(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
+    install("one", entry("sampler=a=m:A"))
+    install("two", "raise RuntimeError('never imported')")
+    monkeypatch.setenv("DIFFKIT_PLUGINS", "one")
+    assert [p.distribution for p in load_plugins()] == ["diffkit", "one"]
+    monkeypatch.setenv("DIFFKIT_PLUGINS", "")
+    assert [p.distribution for p in load_plugins()] == ["diffkit"]
+    monkeypatch.setenv("DIFFKIT_PLUGINS", "onee")
+    with pytest.warns(PluginWarning, match="did you mean 'one'"):
+        load_plugins()
+
+
+def test_what_a_plugin_prints_does_not_spoil_our_output(install: Install, capsys: pytest.CaptureFixture[str]) -> None:
+    install("chatty", "print('hello')\n" + GOOD)
+    load_plugins()
+    out, err = capsys.readouterr()
+    assert out == "" and "hello" in err
+
+
+def test_a_single_file_is_a_plugin(install: Install, tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text("import diffkit\nclass Mine: ...\n" + entry("sampler=mine=x").replace("'x'", "Mine"))
+    plugin = load_plugins([file])[-1]
+    assert plugin.name == "mine" and plugin.components[0].target.__name__ == "Mine"  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(("text", "cause"), [(None, "no such file"), ("import not_there", "not_there")])
+def test_a_single_file_that_fails_is_an_error(install: Install, tmp_path: Path, text: str | None, cause: str) -> None:
+    file = tmp_path / "mine.py"
+    if text is not None:
+        file.write_text(text)
+    with pytest.raises(DiffkitError, match=rf"mine\.py could not be loaded: .*{cause}"):
+        load_plugins([file])
+
+
+def test_the_standard_parts_come_by_the_same_hook(install: Install) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        standard = load_plugins()[0]
+    assert standard.standard and standard.module == "diffkit.standard.plugin" and len(standard.components) > 30

@@ -1,0 +1,73 @@
+"""Other people's plugins, installed for one test: distributions on `sys.path`, nothing more."""
+
+import importlib
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from diffkit.compose import registry
+
+Install = Callable[..., Path]
+
+SAMPLER = """
+import importlib
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from diffkit.core import Sampler
+
+@dataclass(frozen=True)
+class Still(Sampler):
+    '''Stands still. More words that no list shows.'''
+
+    pace: float = 1.0
+
+    @property
+    def order(self):
+        return 1
+
+    def steps(self, denoise, schedule, x, times, noise):
+        yield from ()
+"""
+
+
+def entry(*components: str) -> str:
+    """The source of a plugin's entry module that offers `kind=name=target`."""
+    listed = ", ".join("diffkit.Component({!r}, {!r}, {!r})".format(*c.split("=")) for c in components)
+    return f"import diffkit\n\n@diffkit.hookimpl\ndef diffkit_components():\n    return [{listed}]\n"
+
+
+def write(folder: Path, distribution: str, source: str, name: str = "", version: str = "1.2", **modules: str) -> Path:
+    """A distribution whose entry module `<name>_entry` has this source; other modules by their names."""
+    name = name or distribution.replace("-", "_")
+    module = f"{distribution.replace('-', '_')}_entry"
+    info = folder / f"{distribution.replace('-', '_')}-{version}.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: {version}\n")
+    (info / "entry_points.txt").write_text(f"[diffkit]\n{name} = {module}\n")
+    for file, text in {module: source, **modules}.items():
+        (folder / f"{file}.py").write_text(dedent(text))
+    return folder
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
+    """Install distributions as `write` does; the registry is made anew, and again after the test."""
+    site = tmp_path / "site"
+    site.mkdir()
+    monkeypatch.syspath_prepend(str(site))
+    monkeypatch.setattr(registry, "_files", [])
+    registry.registry.cache_clear()
+
+    def installed(distribution: str, source: str, **rest: str) -> Path:
+        registry.registry.cache_clear()
+        importlib.invalidate_caches()
+        return write(site, distribution, source, **rest)
+
+    yield installed
+    registry.registry.cache_clear()
+    for module in [m for m in sys.modules.values() if str(getattr(m, "__file__", "")).startswith(str(site))]:
+        del sys.modules[module.__name__]
