@@ -40,13 +40,13 @@ class SlicedWasserstein(Metric, SampleMetric):
 
 def sliced_wasserstein(a: Float[Tensor, "n d"], b: Float[Tensor, "m d"], directions: int) -> Float[Tensor, ""]:
     """The exact distance of two sets of rows, of any sizes, along each of the directions; then their quadratic mean."""
-    theta = torch.randn(a.shape[1], directions, dtype=a.dtype, generator=generator("directions", a.shape[1]))
-    theta = theta / theta.norm(dim=0)
-    a, b = (a @ theta).sort(0).values, (b @ theta).sort(0).values
-    n, m = len(a), len(b)
+    n, m, d = len(a), len(b), a.shape[1]
+    theta = torch.randn(directions, d, dtype=a.dtype, generator=generator("directions", d))
+    theta = theta / theta.norm(dim=1, keepdim=True)
+    a, b = (theta @ a.T).sort(1).values, (theta @ b.T).sort(1).values
     # both quantile functions are constant between neighbouring multiples of 1/n and 1/m
     edges = torch.unique(torch.cat([torch.arange(1, n + 1) * m, torch.arange(1, m + 1) * n]))
     low = torch.cat([torch.zeros(1, dtype=edges.dtype), edges[:-1]])
     width = (edges - low).to(a) / (n * m)
-    squared: Tensor = width @ (a[low // m] - b[low // n]).square()
+    squared: Tensor = (a[:, low // m] - b[:, low // n]).square() @ width
     return squared.mean().sqrt()
