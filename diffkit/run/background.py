@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable
-from queue import Empty, Full, Queue
+from queue import Full, Queue
 from threading import Thread
 from time import monotonic
 
@@ -34,15 +34,11 @@ class Background:
 
     def close(self, seconds: float) -> bool:
         """Wait for what is left, but not longer than that; whether all was done."""
-        if self._given_up:
-            return False
         end = monotonic() + seconds
-        self(lambda: None)
         try:
             self._calls.put(None, timeout=seconds)
         except Full:
             self._give_up("it does not answer")
-            return False
         self._thread.join(max(0.0, end - monotonic()))
         if self._thread.is_alive():
             self._give_up(f"it was not done after {seconds:g} s")
@@ -50,17 +46,14 @@ class Background:
 
     def _work(self) -> None:
         while (call := self._calls.get()) is not None:
+            if self._given_up:
+                return
             try:
-                if not self._given_up:
-                    call()
+                call()
             except Exception as error:
-                self._give_up(" ".join(str(error).split()) or type(error).__name__)
+                return self._give_up(" ".join(str(error).split()) or type(error).__name__)
 
     def _give_up(self, why: str) -> None:
-        self._given_up = True
-        print(f"{self._what} is off for this run: {why}. {self._instead}", file=sys.stderr)
-        while True:
-            try:
-                self._calls.get_nowait()
-            except Empty:
-                return
+        if not self._given_up:
+            self._given_up = True
+            print(f"{self._what} is off for this run: {why}. {self._instead}", file=sys.stderr)

@@ -6,7 +6,7 @@ from copy import deepcopy
 from typing import Any, Literal
 
 import torch
-from lightning import LightningModule
+from lightning import LightningModule, Trainer
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.optim import Optimizer
@@ -60,12 +60,15 @@ class DiffusionTask(LightningModule):
         self._averages: tuple[list[Tensor], list[Tensor]] = ([], [])
         self._fixed: tuple[list[Tensor], list[Tensor]] = ([], [])
 
-    def configure_optimizers(self) -> Optimizer:
-        """The optimizer of the model's parameters; its learning rates are the peak ones."""
-        if self.decay != "constant" and self.trainer.max_steps < 1:
+    def check(self, trainer: Trainer) -> None:
+        """Raise `DiffkitError` if this trainer cannot train the task; called before a run begins."""
+        if self.decay != "constant" and trainer.max_steps < 1:
             raise DiffkitError(
                 f"task.decay={self.decay} needs to know the last step: set trainer.max_steps, or task.decay=constant"
             )
+
+    def configure_optimizers(self) -> Optimizer:
+        """The optimizer of the model's parameters; its learning rates are the peak ones."""
         optimizer = self.optimizer([p for p in self.model.parameters() if p.requires_grad])
         self._rates = [group["lr"] for group in optimizer.param_groups]
         return optimizer

@@ -24,6 +24,7 @@ from diffkit.run.callbacks import Preview, Stop
 from diffkit.run.checkpoint import Checkpoints
 from diffkit.run.folder import RunFolder, write_yaml
 from diffkit.run.generate import Sampling
+from diffkit.run.module import DiffusionTask
 from diffkit.run.precision import resolve
 from diffkit.run.provenance import provenance
 from diffkit.run.quiet import quiet
@@ -107,9 +108,10 @@ def _prepare(composed: dict[str, Any], overrides: Sequence[str]) -> Job:
             print(f"Warning: {line}; going on from {point.checkpoint.path.name}, step {point.checkpoint.step}")
     with _claimed(choices, point) as folder:
         stop = Stop()
+        trainer = _trainer(choices, folder, [stop, _preview(choices, parts, folder)])
+        _check(choices, trainer, parts.task)
         loggers = _loggers(choices, folder, made, point) if _rank() == 0 else []
-        trainer = _trainer(choices, folder, [stop, _preview(choices, parts, folder)], loggers)
-        _check(choices, trainer)
+        trainer.loggers = loggers
         if _rank() == 0:
             write_yaml(folder.config, {**choices, "diffkit": made})
             folder.mark_last()
@@ -162,14 +164,14 @@ def _preview(choices: dict[str, Any], parts: Parts, folder: RunFolder) -> Previe
     return Preview(parts.data, sampling, columns, rows, folder, choices["seed"], choices["preview_every"])
 
 
-def _trainer(choices: dict[str, Any], folder: RunFolder, ours: list[Callback], loggers: list[Logger]) -> Trainer:
+def _trainer(choices: dict[str, Any], folder: RunFolder, ours: list[Callback]) -> Trainer:
     named = choices["callbacks"] or {}
     callbacks = [*ours, *(instantiate(f"callbacks.{name}", node) for name, node in named.items())]
     make = instantiate("trainer", choices["trainer"], _partial_=True)
     try:
         trainer: Trainer = make(
             callbacks=callbacks,
-            logger=loggers or False,
+            logger=False,
             plugins=[Checkpoints()],
             default_root_dir=str(folder.path),
             enable_checkpointing=any(isinstance(c, Checkpoint) for c in callbacks),
@@ -179,7 +181,8 @@ def _trainer(choices: dict[str, Any], folder: RunFolder, ours: list[Callback], l
     return trainer
 
 
-def _check(choices: dict[str, Any], trainer: Trainer) -> None:
+def _check(choices: dict[str, Any], trainer: Trainer, task: DiffusionTask) -> None:
+    task.check(trainer)
     size = choices["data"].get("batch_size")
     if isinstance(size, int) and size % trainer.world_size:
         raise DiffkitError(

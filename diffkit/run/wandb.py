@@ -71,7 +71,7 @@ class Wandb(Recorder):
             project=project,
             entity=entity,
             mode=mode if mode != "auto" else _mode(),
-            dir=str(info.folder.path),
+            dir=str(info.folder.path.resolve()),
             id=self._id,
             resume="allow",
             name=info.name,

@@ -50,8 +50,8 @@ class Kill(Callback):
 def stop_at(monkeypatch: pytest.MonkeyPatch, step: int, number: int = signal.SIGTERM) -> None:
     original = module._trainer
 
-    def trainer(choices: Any, folder: Any, ours: Any, loggers: Any) -> Trainer:
-        return original(choices, folder, [*ours, Kill(step, number)], loggers)
+    def trainer(choices: Any, folder: Any, ours: Any) -> Trainer:
+        return original(choices, folder, [*ours, Kill(step, number)])
 
     monkeypatch.setattr(module, "_trainer", trainer)
 

@@ -1,0 +1,116 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from diffkit import DiffkitError
+from diffkit.core.errors import RunFailed
+from diffkit.core.model import DiffusionModel
+from diffkit.run import bundle
+from diffkit.run.checkpoint import Checkpoints, newest
+from diffkit.run.folder import RunFolder
+
+from .conftest import TINY, Run
+
+
+def test_what_a_run_leaves_behind(run: Run) -> None:
+    folder = run()
+    assert RunFolder.resolve("last").path == folder
+    expected = ["bundle/config.yaml", "bundle/model.safetensors", "checkpoints/last.ckpt", "checkpoints/previous.ckpt"]
+    expected += ["config.yaml", "metrics.csv", "samples/grid.png", "samples/samples.npz", "samples/strip.png"]
+    assert sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()) == expected
+    config = RunFolder(folder).read_config()
+    assert config["name"] == "moons" and config["trainer"]["precision"] in ("bf16-mixed", "32-true")
+    assert config["diffkit"]["data"]["rows"] > 0 and len(config["diffkit"]["data"]["sha256"]) == 64
+    with np.load(folder / "samples" / "samples.npz") as file:
+        assert file["x"].shape == (4, 2) and file["id"].tolist() == [0, 1, 2, 3] and set(file["seed"]) == {0}
+        assert file["label"].tolist() == [0, 1, 0, 1]
+
+
+def test_the_bundle_has_the_averaged_weights(run: Run) -> None:
+    folder = run()
+    state = Checkpoints().load_checkpoint(folder / "checkpoints" / "last.ckpt")["state_dict"]
+    model = bundle.load(folder).model.state_dict()
+    assert all(torch.equal(model[name], state[f"ema.{name}"]) for name in model)
+    assert any(not torch.equal(model[name], state[f"model.{name}"]) for name in model)
+
+
+def test_the_same_run_twice_has_the_same_bits(run: Run) -> None:
+    a, b = (bundle.load(run(f"out={name}")).config["diffkit"]["sha256"] for name in "ab")
+    assert a == b
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_and_spoils_nothing(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, calls = DiffusionModel.loss, 0
+
+    def loss(*args: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        losses, logsnr = whole(*args)
+        return (losses * torch.nan if calls == 6 else losses), logsnr
+
+    monkeypatch.setattr(DiffusionModel, "loss", loss)
+    with pytest.raises(RunFailed, match="the loss is nan at step 6") as failed:
+        run("out=broken")
+    assert failed.value.status == 3
+    assert newest(Path("broken/checkpoints")).step == 3
+    assert not Path("broken/bundle").exists()
+
+
+def test_weights_that_are_not_finite_are_never_written(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.optim.AdamW, "step", _spoil)
+        with pytest.raises(RunFailed, match="weights are not finite after update 1"):
+            run("out=broken", "callbacks.saving.every=1")
+    assert not list(Path("broken/checkpoints").glob("*.ckpt"))
+
+
+def _spoil(self: torch.optim.AdamW, closure: object = None) -> None:
+    closure()  # type: ignore[operator]
+    with torch.no_grad():
+        self.param_groups[0]["params"][0].fill_(torch.nan)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (("trainer.strategy=nosuch",), "trainer"),
+        (("trainer.max_steps=-1", "trainer.max_time=00:00:00:01"), "task.decay=linear needs"),
+        (("condition_dropout=[0.1,0.2]",), "2 numbers"),
+    ],
+)
+def test_a_mistake_leaves_no_folder(run: Run, overrides: tuple[str, ...], message: str) -> None:
+    with pytest.raises(DiffkitError, match=message):
+        run(*overrides)
+    assert not Path("runs").exists() or not list(Path("runs").iterdir())
+
+
+def test_time_ends_a_run_and_the_state_is_saved(run: Run) -> None:
+    folder = run("task.decay=constant", "trainer.max_steps=-1", "trainer.max_time=00:00:00:01", "out=timed")
+    state = Checkpoints().load_checkpoint(folder / "checkpoints" / "last.ckpt")
+    assert state["diffkit"]["updates"] == newest(folder / "checkpoints").step > 0
+
+
+def test_two_processes_share_each_batch(run: Run) -> None:
+    """DDP with gloo: the same rows, times and noise as on one device, so the same weights but for rounding."""
+    alone = run("out=one", "trainer.precision=32-true", "trainer.accelerator=cpu")
+    choices = ("out=two", "trainer.precision=32-true", "trainer.accelerator=cpu")
+    command = [sys.executable, "-m", "diffkit.cli", "train", *TINY, *choices]
+    command += ["trainer.strategy=ddp", "trainer.devices=2"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr
+    one, two = bundle.load(alone).model.state_dict(), bundle.load("two").model.state_dict()
+    assert all(torch.allclose(one[name], two[name], atol=1e-5) for name in one)
+    assert [line.partition(",")[0] for line in Path("two/metrics.csv").read_text().splitlines()] == [
+        "step",
+        "2",
+        "4",
+        "6",
+        "8",
+    ]
