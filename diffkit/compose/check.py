@@ -4,9 +4,10 @@ from dataclasses import dataclass
 
 import torch
 from omegaconf import DictConfig
-from torch import Tensor
+from torch import Tensor, nn
 
 from diffkit.compose.build import Parts, assemble, build_model, part
+from diffkit.compose.foreign import instantiate
 from diffkit.core.condition import Condition
 from diffkit.core.data import Data
 from diffkit.core.errors import DiffkitError
@@ -44,6 +45,7 @@ def skeleton(cfg: DictConfig) -> Skeleton:
     data: Data = part("data", cfg["data"], seed=cfg["seed"])
     model = _shapes_only(cfg, data)
     parts = assemble(cfg, data, model)
+    instantiate("optimizer", cfg["optimizer"], params=[nn.Parameter(torch.zeros(1))])  # it checks its own arguments
     refuse_start(model, parts.grid)
     latents, output = _pass_through(model, data)
     if latents != output:
