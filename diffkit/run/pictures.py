@@ -133,7 +133,7 @@ def _panels(data: Data, x: Tensor, groups: Sequence[Sequence[int]], names: Seque
 
 
 def _logsnr(value: float) -> str:
-    return f"{value:.1f}".replace("inf", "∞")
+    return f"{round(value, 1) + 0.0:.1f}".replace("inf", "∞")  # + 0.0: no minus before zero
 
 
 def _beside(picture: Image.Image, labels: Sequence[str], height: float) -> Image.Image:

@@ -76,7 +76,7 @@ def test_points_have_a_panel_for_each_caption():
 
 def film(*shape, frames=3):
     x = torch.rand(frames, *shape) * 16
-    return Film(x, x / 2, (1.0, 0.5, 0.0), (-20.0, 0.0, float("inf")))
+    return Film(x, x / 2, (1.0, 0.5, 0.0), (-20.0, -0.01, float("inf")))
 
 
 def test_the_strip_has_two_rows_a_sample_and_says_the_time(digits, drawn):
