@@ -9,6 +9,7 @@ from lightning import LightningDataModule
 from torch import Tensor
 
 from diffkit.core.data import Data, DataSpec, order, rows_of
+from diffkit.core.errors import DiffkitError
 from diffkit.core.noise import generator
 from diffkit.core.types import Batch
 
@@ -82,7 +83,13 @@ class MemoryData(LightningDataModule, Data):
         return self._splits[split]
 
     def _place(self) -> tuple[int, int]:
-        return (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
+        rank, world = (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
+        if self.batch_size % world:
+            raise DiffkitError(
+                f"data.batch_size={self.batch_size} cannot be shared by {world} devices: it is the number of rows on "
+                "all of them together, so choose a multiple of theirs"
+            )
+        return rank, world
 
 
 class _Again:
