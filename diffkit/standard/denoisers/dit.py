@@ -12,7 +12,7 @@ from diffkit.core.condition import Condition, ConditionSpec
 from diffkit.core.denoiser import DenoiserNetwork
 from diffkit.core.errors import DiffkitError
 from diffkit.core.types import Count, Shape
-from diffkit.standard.denoisers.layers import Attention, Embedding, feed_forward, zero
+from diffkit.standard.denoisers.layers import Embedding, TransformerBlock, zero
 
 
 class DiT(DenoiserNetwork):
@@ -44,7 +44,7 @@ class DiT(DenoiserNetwork):
         self.embedding = Embedding(width, condition)
         self.first = nn.Linear((channels + (condition.spatial or 0)) * volume, width)
         self.position = nn.Parameter(_waves(self.counts, width))
-        self.blocks = nn.ModuleList(_Block(width, heads, condition.sequence) for _ in range(depth))
+        self.blocks = nn.ModuleList(TransformerBlock(width, heads, width, condition.sequence) for _ in range(depth))
         self.modulation = zero(nn.Linear(width, 2 * width))
         self.last = zero(nn.Linear(width, channels * volume))
 
@@ -74,24 +74,6 @@ class DiT(DenoiserNetwork):
         x = tokens.reshape(len(tokens), *self.counts, -1, *[self.patch] * axes)
         order = [axis for pair in zip(range(1, 1 + axes), range(2 + axes, 2 + 2 * axes), strict=True) for axis in pair]
         return x.permute(0, 1 + axes, *order).reshape(len(x), -1, *[n * self.patch for n in self.counts])
-
-
-class _Block(nn.Module):
-    def __init__(self, width: int, heads: int, context: int | None) -> None:
-        super().__init__()
-        self.modulation = zero(nn.Linear(width, 4 * width))
-        self.attention = Attention(width, heads)
-        self.cross = None if context is None else Attention(width, heads, context)
-        self.feed_forward = feed_forward(width)
-
-    def forward(self, h: Tensor, e: Tensor, condition: Condition) -> Tensor:
-        scale_1, shift_1, scale_2, shift_2 = self.modulation(e)[:, None].chunk(4, -1)
-        width = h.shape[-1:]
-        h = h + self.attention(layer_norm(h, width) * (1 + scale_1) + shift_1)
-        if self.cross is not None:
-            h = h + self.cross(layer_norm(h, width), condition.sequence, condition.mask)
-        answer: Tensor = self.feed_forward(layer_norm(h, width) * (1 + scale_2) + shift_2)
-        return h + answer
 
 
 def _waves(counts: list[int], width: int) -> Tensor:

@@ -6,7 +6,7 @@ from typing import TypeVar
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
-from torch.nn.functional import scaled_dot_product_attention, silu
+from torch.nn.functional import layer_norm, scaled_dot_product_attention, silu
 
 from diffkit.core.condition import Condition, ConditionSpec
 from diffkit.core.errors import DiffkitError
@@ -97,6 +97,32 @@ class Attention(nn.Module):
 def feed_forward(width: int, factor: int = 4) -> nn.Sequential:
     """The two-layer network of a transformer's block; its last layer starts at zero."""
     return nn.Sequential(nn.Linear(width, factor * width), nn.GELU("tanh"), zero(nn.Linear(factor * width, width)))
+
+
+class TransformerBlock(nn.Module):
+    """Attention of tokens to each other, and to the sequence of the condition, and a feed-forward network.
+
+    Their inputs are normalised, then scaled and shifted by functions of the embedding. It starts as the identity.
+    """
+
+    def __init__(self, width: int, heads: int, embedding: int, context: int | None) -> None:
+        super().__init__()
+        self.modulation = zero(nn.Linear(embedding, 4 * width))
+        self.attention = Attention(width, heads)
+        self.cross = None if context is None else Attention(width, heads, context)
+        self.feed_forward = feed_forward(width)
+
+    def forward(
+        self, h: Float[Tensor, "b n w"], e: Float[Tensor, "b e"], condition: Condition
+    ) -> Float[Tensor, "b n w"]:
+        """The tokens after the block; `e` is the embedding."""
+        scale_1, shift_1, scale_2, shift_2 = self.modulation(e)[:, None].chunk(4, -1)
+        width = h.shape[-1:]
+        h = h + self.attention(layer_norm(h, width) * (1 + scale_1) + shift_1)
+        if self.cross is not None:
+            h = h + self.cross(layer_norm(h, width), condition.sequence, condition.mask)
+        output: Tensor = h + self.feed_forward(layer_norm(h, width) * (1 + scale_2) + shift_2)
+        return output
 
 
 def zero(layer: Layer) -> Layer:

@@ -11,18 +11,19 @@ from diffkit.core.condition import Condition, ConditionSpec
 from diffkit.core.denoiser import DenoiserNetwork
 from diffkit.core.errors import DiffkitError
 from diffkit.core.types import Count, Shape
-from diffkit.standard.denoisers.layers import Attention, Embedding, zero
+from diffkit.standard.denoisers.layers import Embedding, TransformerBlock, zero
 
 CONV = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 
 
 class UNet(DenoiserNetwork):
-    """Residual blocks on falling, then rising resolution, joined by skips; attention at the lowest.
+    """Residual blocks on falling, then rising resolution, joined by skips, with a transformer at the lowest.
 
-    Log-SNR and condition scale and shift the features of each block after a group norm (FiLM). A sequence conditions
-    through cross-attention at the lowest resolution and through the mean of its tokens, a spatial condition as more
-    channels. Any size works that is at least `2 ** (len(multipliers) - 1)`; else raises `DiffkitError`.
-    References: Ronneberger et al., 2015; Ho et al., Denoising diffusion probabilistic models, 2020.
+    A level has `width` times its multiplier channels and `blocks` blocks on either way; the transformer has `middle`
+    blocks. Log-SNR and condition scale and shift the features of each block after a norm. A sequence conditions
+    through cross-attention in the transformer and through the mean of its tokens, a spatial condition as more channels.
+    Raises `DiffkitError` for sizes below `2 ** (len(multipliers) - 1)`; any other works.
+    References: Ronneberger et al. 2015, U-Net; Hoogeboom et al. 2023, Simple Diffusion.
     """
 
     def __init__(
@@ -32,6 +33,7 @@ class UNet(DenoiserNetwork):
         width: Count = 32,
         multipliers: Sequence[int] = (1, 2),
         blocks: Count = 1,
+        middle: Count = 1,
         heads: Count = 4,
         embedding: Count = 128,
     ) -> None:
@@ -46,21 +48,20 @@ class UNet(DenoiserNetwork):
         conv = CONV[len(size)]
         widths = [width * m for m in multipliers]
         self.embedding = Embedding(embedding, condition)
-        self.first = conv(channels + (condition.spatial or 0), widths[0], 3, padding=1)
+        self.first = conv(channels + (condition.spatial or 0), width, 3, padding=1)
         self.down, self.up = nn.ModuleList(), nn.ModuleList()
-        last = widths[0]
-        skips = [last]
+        last = width
+        skips = []
         for level, w in enumerate(widths):
             if level:
-                self.down.append(_Down(conv, last))
-                skips.append(last)
+                self.down.append(_Half(conv, last))
             for _ in range(blocks):
                 self.down.append(_Block(conv, last, w, embedding))
                 last = w
-                skips.append(last)
-        self.middle = _Middle(conv, last, embedding, heads, condition.sequence)
+                skips.append(w)
+        self.middle = nn.ModuleList(TransformerBlock(last, heads, embedding, condition.sequence) for _ in range(middle))
         for w in reversed(widths):
-            for _ in range(blocks + 1):
+            for _ in range(blocks):
                 self.up.append(_Block(conv, last + skips.pop(), w, embedding))
                 last = w
         self.norm = nn.GroupNorm(_groups(last), last)
@@ -72,11 +73,15 @@ class UNet(DenoiserNetwork):
         """The output F."""
         e = self.embedding(logsnr, condition)
         h = self.first(x if condition.spatial is None else torch.cat([x, condition.spatial], 1))
-        skips = [h]
+        skips = []
         for layer in self.down:
             h = layer(h, e)
-            skips.append(h)
-        h = self.middle(h, e, condition)
+            if isinstance(layer, _Block):
+                skips.append(h)
+        tokens = h.flatten(2).transpose(1, 2)
+        for layer in self.middle:
+            tokens = layer(tokens, e, condition)
+        h = tokens.transpose(1, 2).reshape(h.shape)
         for layer in self.up:
             skip = skips.pop()
             if h.shape[2:] != skip.shape[2:]:
@@ -86,7 +91,7 @@ class UNet(DenoiserNetwork):
         return output
 
 
-class _Down(nn.Module):
+class _Half(nn.Module):
     """Half the resolution (rounded up)."""
 
     def __init__(self, conv: type[nn.Module], width: int) -> None:
@@ -113,26 +118,6 @@ class _Block(nn.Module):
         h = self.conv_2(silu(group_norm(h, _groups(h.shape[1])) * (1 + scale) + shift))
         output: Tensor = self.skip(x) + h
         return output
-
-
-class _Middle(nn.Module):
-    """A block, attention of all places to each other and to the sequence, and another block."""
-
-    def __init__(self, conv: type[nn.Module], width: int, embedding: int, heads: int, context: int | None) -> None:
-        super().__init__()
-        self.before, self.after = _Block(conv, width, width, embedding), _Block(conv, width, width, embedding)
-        self.norm = nn.GroupNorm(_groups(width), width)
-        self.attention = Attention(width, heads)
-        self.cross = None if context is None else Attention(width, heads, context)
-
-    def forward(self, x: Tensor, e: Tensor, condition: Condition) -> Tensor:
-        x = self.before(x, e)
-        tokens = self.norm(x).flatten(2).transpose(1, 2)
-        answer = self.attention(tokens)
-        if self.cross is not None:
-            answer = answer + self.cross(tokens, condition.sequence, condition.mask)
-        x = self.after(x + answer.transpose(1, 2).reshape(x.shape), e)
-        return x
 
 
 def _groups(width: int) -> int:
