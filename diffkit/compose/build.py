@@ -127,9 +127,10 @@ def build_model(cfg: Node, spec: DataSpec, device: str = "cpu") -> DiffusionMode
         codec: Codec = part("codec", cfg["codec"], shape=spec.shape)
         shape = latent_shape(codec, spec)
         given = {"shape": shape, "classes": spec.conditions.get("label")}
-        parts = [part("conditioner", node, **given) for node in many(cfg, "conditioner")]
-        for conditioner in parts:
-            _refuse_missing_column(conditioner, spec)
+        nodes, data = many(cfg, "conditioner"), str((cfg.get("data") or {}).get("_part_"))
+        parts = [part("conditioner", node, **given) for node in nodes]
+        for conditioner, node in zip(parts, nodes, strict=True):
+            _refuse_missing_column(conditioner, node["_part_"], spec, data)
         conditioners = Conditioners(parts, size=shape[1:])
         denoiser = part("denoiser", cfg["denoiser"], shape=shape, condition=conditioners.spec, schedule=schedule)
     return DiffusionModel(denoiser, prediction, schedule, conditioners, codec)
@@ -142,12 +143,12 @@ def latent_shape(codec: Codec, spec: DataSpec) -> Shape:
         return tuple(codec.encode(torch.zeros(1, *spec.shape, device=like.device)).shape[1:])
 
 
-def _refuse_missing_column(conditioner: Conditioner, spec: DataSpec) -> None:
+def _refuse_missing_column(conditioner: Conditioner, name: str, spec: DataSpec, data: str) -> None:
     if conditioner.key not in spec.conditions:
-        offered = ", ".join(sorted(spec.conditions)) or "no conditions at all"
+        offered = ", ".join(map(repr, sorted(spec.conditions))) or "no conditions at all"
         raise DiffkitError(
-            f"The conditioner {type(conditioner).__name__} needs {conditioner.key!r}, but the data offer {offered}: "
-            "choose other data, or conditioner=[]."
+            f"conditioner={name} needs the column {conditioner.key!r}, but data={data} offers {offered}: "
+            "choose other data, or another conditioner (conditioner=[] for none)."
         )
 
 

@@ -68,7 +68,9 @@ class LogSnr(Grid):
 
 @dataclass(frozen=True)
 class Karras(Grid):
-    r"""Steps of equal length in $(\sigma_t / \alpha_t)^{1/\rho}$ between two log-SNRs, and one from there to the data.
+    r"""Steps of equal length in a power of the noise level between two log-SNRs, and one from there to the data.
+
+    $$ (\sigma_t / \alpha_t)^{1/\rho} \text{ falls in equal steps} $$
 
     Large `rho` puts more steps near the data. EDM's noise levels 80 to 0.002 are log-SNRs of -8.8 to 12.4.
     Karras et al. 2022, Elucidating the Design Space of Diffusion-Based Generative Models.

@@ -41,7 +41,9 @@ class UniformDensity(TimeDensity):
 
 @dataclass(frozen=True)
 class LogitNormal(TimeDensity):
-    r"""Times whose logit is normal: $\log \frac{t}{1 - t} \sim \mathcal N(\mathrm{mean}, \mathrm{std}^2)$.
+    r"""Times whose logit is normal.
+
+    $$ \log \frac{t}{1 - t} \sim \mathcal N(\mathrm{mean}, \mathrm{std}^2) $$
 
     It prefers the middle of the path. Esser et al. 2024, Scaling Rectified Flow Transformers.
     """
@@ -56,7 +58,9 @@ class LogitNormal(TimeDensity):
 
 @dataclass(frozen=True)
 class EdmDensity(TimeDensity):
-    r"""Noise levels that are log-normal: $\log(\sigma_t / \alpha_t) \sim \mathcal N(\mathrm{mean}, \mathrm{std}^2)$.
+    r"""Noise levels that are log-normal.
+
+    $$ \log(\sigma_t / \alpha_t) \sim \mathcal N(\mathrm{mean}, \mathrm{std}^2) $$
 
     The same levels on any schedule; those beyond its end fall on its end. The default mean is EDM's, -1.2 for data
     of standard deviation 0.5, for data of standard deviation 1.
@@ -82,7 +86,9 @@ class Unit(Weighting):
 
 @dataclass(frozen=True)
 class MinSnr(Weighting):
-    r"""The error of x_0 weighed by its signal-to-noise ratio, cut off at `gamma`: $w = \min(\mathrm{SNR}, \gamma)$.
+    r"""The error of x_0 weighed by its signal-to-noise ratio, cut off at `gamma`.
+
+    $$ w = \min(\mathrm{SNR}, \gamma)\, c_\mathrm{out}^2 $$
 
     So F is weighed by $\min(1, \gamma / \mathrm{SNR})$ for `eps`, and by
     $\min(\mathrm{SNR}, \gamma) / (\mathrm{SNR} + 1)$ for `v`.

@@ -17,7 +17,9 @@ Coefficients = tuple[Float[Tensor, "*b"], Float[Tensor, "*b"]]
 
 @dataclass(frozen=True)
 class Eps(Prediction):
-    r"""The noise: $F = \varepsilon$, so $x_0 = (x_t - \sigma F) / \alpha$.
+    r"""The noise.
+
+    $$ F = \varepsilon, \qquad x_0 = (x_t - \sigma F) / \alpha $$
 
     Its error in x_0 grows as sigma / alpha: it needs a schedule that leaves some signal.
     Ho et al. 2020, Denoising Diffusion Probabilistic Models.
@@ -30,7 +32,7 @@ class Eps(Prediction):
 
 @dataclass(frozen=True)
 class X0(Prediction):
-    """The data: $F = x_0$."""
+    """The data themselves: F = x_0."""
 
     def __call__(self, alpha: Float[Tensor, "*b"], sigma: Float[Tensor, "*b"]) -> Coefficients:
         """See `Prediction`."""
@@ -39,7 +41,9 @@ class X0(Prediction):
 
 @dataclass(frozen=True)
 class V(Prediction):
-    r"""The velocity: $F = (\alpha \varepsilon - \sigma x_0) / \sqrt{\alpha^2 + \sigma^2}$, of unit variance throughout.
+    r"""The velocity, of unit variance at every noise level.
+
+    $$ F = \frac{\alpha \varepsilon - \sigma x_0}{\sqrt{\alpha^2 + \sigma^2}} $$
 
     Salimans and Ho 2022, Progressive Distillation for Fast Sampling of Diffusion Models.
     """
@@ -52,7 +56,9 @@ class V(Prediction):
 
 @dataclass(frozen=True)
 class Flow(Prediction):
-    r"""The straight path's velocity: $F = u = \varepsilon - x_0$.
+    r"""The straight path's velocity, from the data to the noise.
+
+    $$ F = u = \varepsilon - x_0 $$
 
     Lipman et al. 2022, Flow Matching for Generative Modeling; Liu et al. 2022, Flow Straight and Fast.
     """

@@ -93,5 +93,5 @@ def test_a_model_is_the_same_for_the_same_generator_state() -> None:
 
 
 def test_a_conditioner_that_the_data_cannot_serve_is_refused() -> None:
-    with pytest.raises(DiffkitError, match=r"'text', but the data offer label"):
+    with pytest.raises(DiffkitError, match=r"conditioner=text needs the column 'text', but data=\w+ offers 'label'"):
         build(compose([*TINY[:3], "conditioner=[text]", "data=moons"]))

@@ -12,7 +12,7 @@ from diffkit.core.errors import DiffkitError
 SMALL = ["denoiser=mlp", "denoiser.width=8", "denoiser.embedding=8", "conditioner=[class]"]
 
 MISFITS = {
-    "data=moons conditioner=[text]": "conditioner Text needs 'text', but the data offer label",
+    "data=moons conditioner=[text]": "conditioner=text needs the column 'text', but data=moons offers 'label'",
     "data=moons conditioner=[class] denoiser=unet": "denoiser 'unet'",
     "data=moons conditioner=[class] denoiser=dit": "denoiser 'dit'",
     "denoiser=dit denoiser.patch=3": "denoiser 'dit'.*patch",
