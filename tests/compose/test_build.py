@@ -13,7 +13,7 @@ from diffkit.core.data import DataSpec
 from diffkit.core.errors import DiffkitError
 from diffkit.standard.samplers.ddim import Ddim
 
-TINY = ["denoiser=mlp", "denoiser.width=8", "denoiser.embedding=8", "conditioner=[class]", "data=moons"]
+TINY = ["denoiser=mlp", "denoiser.width=8", "denoiser.embedding=8", "conditioner=[class]", "data=moons", "metric=[]"]
 
 
 def test_create_builds_by_name() -> None:
