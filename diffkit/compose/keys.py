@@ -37,20 +37,20 @@ class Sample:
 
     run: str
     """A run or a bundle; `last` is the newest run."""
-    n: Count | None
-    """How many samples; by default one for each prompt or label, or 64 where there is only one."""
+    n: Count
+    """How many samples of each prompt or label."""
     seed: Natural
     """Sample i is a function of (seed, i)."""
     prompt: str | list[str] | None
-    """A prompt, or a list of them in turn."""
+    """A prompt, or a list of them."""
     prompts: str | None
     """A file with one prompt a line."""
     label: Natural | list[Natural] | None
-    """A class, or a list of them in turn."""
+    """A class, or a list of them."""
     negative: str | Natural | None
     """A prompt (or a class) to steer away from; it takes the null's place in guidance."""
     out: str | None
-    """A folder for the samples; by default one in the run."""
+    """A folder for the samples; `samples/` in the run's by default."""
     batch_size: Count
     """How many samples are drawn at once; the samples do not depend on it."""
 

@@ -17,7 +17,7 @@ _MODEL = ["data", "codec", "conditioner", "denoiser", "prediction", "schedule"]
 _TRAINING = ["density", "weighting", "task", "optimizer", "logger", "callbacks"]
 GROUPS = {
     "train": [*_MODEL, *_TRAINING, *_SAMPLING, "metric", "trainer"],
-    "sample": [*_SAMPLING, "trainer"],
+    "sample": [*_SAMPLING, "trainer", "logger"],
     "evaluate": [*_SAMPLING, "metric", "trainer"],
 }
 """The groups that a verb's config has."""

@@ -137,6 +137,7 @@ def _own(data: Data, batch: Batch) -> dict[str, Any]:
 
 
 def _value(metric: Any, batch: Batch) -> float:
+    metric.sync_on_compute = False  # the samples are all here: other devices of a run must not be waited for
     metric.reset()
     metric.update(batch["x"], {name: column for name, column in batch.items() if name != "x"})
     return float(metric.compute())

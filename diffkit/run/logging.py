@@ -8,11 +8,28 @@ from os import SEEK_END
 from pathlib import Path
 from typing import Any
 
+from lightning.pytorch.loggers import Logger
+
+from diffkit.compose.foreign import instantiate
 from diffkit.run.folder import write_text
 from diffkit.run.records import Content, Histogram, Recorder, RunInfo
 from diffkit.run.wandb import Wandb
 
-__all__ = ["Csv", "Wandb"]
+__all__ = ["Csv", "Wandb", "build_loggers"]
+
+
+def build_loggers(nodes: Mapping[str, Any], info: RunInfo) -> list[Logger]:
+    """The loggers of a config by name; ours are told of the run, Lightning's write into its folder.
+
+    Raises `DiffkitError` if one cannot be built.
+    """
+    loggers: list[Logger] = []
+    for name, node in nodes.items():
+        make = instantiate(f"logger.{name}", node, _partial_=True)
+        ours = issubclass(make.func, Recorder)
+        beside = {} if ours or "save_dir" in node else {"save_dir": str(info.folder.path)}
+        loggers.append(make(info=info) if ours else make(**beside))
+    return loggers
 
 
 class Csv(Recorder):

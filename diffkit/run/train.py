@@ -24,6 +24,7 @@ from diffkit.run.callbacks import Preview, Stop
 from diffkit.run.checkpoint import Checkpoints
 from diffkit.run.folder import RunFolder, write_yaml
 from diffkit.run.generate import Sampling
+from diffkit.run.logging import build_loggers
 from diffkit.run.module import DiffusionTask
 from diffkit.run.precision import resolve
 from diffkit.run.provenance import provenance
@@ -148,13 +149,7 @@ def _loggers(
     step = point.checkpoint.step if point else 0
     config = {**choices, "diffkit": made}
     info = RunInfo(folder, choices["name"], config, choices["group"], tuple(choices["tags"]), step)
-    loggers: list[Logger] = []
-    for name, node in (choices["logger"] or {}).items():
-        make = instantiate(f"logger.{name}", node, _partial_=True)
-        ours = issubclass(make.func, Recorder)
-        beside = {} if ours or "save_dir" in node else {"save_dir": str(folder.path)}
-        loggers.append(make(info=info) if ours else make(**beside))
-    return loggers
+    return build_loggers(choices["logger"] or {}, info)
 
 
 def _preview(choices: dict[str, Any], parts: Parts, folder: RunFolder) -> Preview:

@@ -12,7 +12,8 @@ from PIL import Image
 from diffkit.compose.build import create
 from diffkit.core.errors import DiffkitError, RunFailed
 from diffkit.run.generate import Sampling, generate
-from diffkit.run.sample import Predictor, sample
+from diffkit.run.predictor import Predictor
+from diffkit.run.sample import sample
 from diffkit.run.saved import open_run
 from diffkit.run.shards import Shards, write_npz
 
@@ -185,3 +186,10 @@ def test_the_bytes_of_a_file_depend_on_its_content_alone(tmp_path, monkeypatch):
     monkeypatch.setattr("time.time", lambda: 2e9)
     write_npz(tmp_path / "b.npz", columns)
     assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+
+
+def test_the_pictures_go_to_a_logger_that_was_asked_for(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    sample(asked(run, out=str(tmp_path), logger={"wandb": {"_target_": "diffkit.run.logging.Wandb"}}))
+    shown = sorted(p.name.split("_")[0] for p in tmp_path.glob("wandb/offline-run-*/files/media/images/*.png"))
+    assert shown == ["grid", "strip"]
