@@ -1,5 +1,6 @@
 """The jobs of one `-m` command: a folder for each, and what became of them."""
 
+import os
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
@@ -7,6 +8,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
+import torch
 from omegaconf import DictConfig, open_dict
 
 from diffkit.core.errors import DiffkitError, RunFailed
@@ -29,6 +31,7 @@ class Sweep:
             cfg.update(own)
         title = f"{own['out']} ({' '.join(overrides)})"
         print(f"[{number + 1}/{self._jobs or '?'}] {title}", file=sys.stderr)
+        environment = dict(os.environ)
         try:
             yield [*self._bare_command(), *_without(overrides, own), *(f"{k}={v}" for k, v in own.items())]
         except Exception as error:
@@ -39,6 +42,8 @@ class Sweep:
             self._results.append((title, error))
         else:
             self._results.append((title, None))
+        finally:
+            _forget_devices(environment)
 
     def finish(self) -> int:
         """Print what became of each job; the exit status is that of the worst."""
@@ -61,6 +66,14 @@ class Sweep:
         """The command without `-m` and without overrides."""
         flags = ("-m", "--multirun")
         return [a for i, a in enumerate(self._command) if i == 0 or not (a in flags or is_override(a))]
+
+
+def _forget_devices(environment: dict[str, str]) -> None:
+    """Undo what a job on several devices leaves in this process, so that the next one starts like the first."""
+    os.environ.clear()
+    os.environ.update(environment)
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def is_override(argument: str) -> bool:

@@ -1,5 +1,6 @@
 """The registry as Hydra's config source: defaults, overrides, lists, presets, sweeps, and every wrong override."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -196,6 +197,8 @@ class Tasks:
     def __call__(self, cfg: DictConfig, overrides: list[str]) -> None:
         assert not HydraConfig.initialized()
         self.seen.append((cfg, overrides, list(sys.argv)))
+        assert "LEFT_BY_A_JOB" not in os.environ
+        os.environ["LEFT_BY_A_JOB"] = "1"
         if cfg.sampler._part_ == "heun":
             raise ValueError("boom")
 
@@ -203,6 +206,8 @@ class Tasks:
 @pytest.fixture
 def task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tasks:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LEFT_BY_A_JOB", "")  # so that it is taken away again
+    monkeypatch.delenv("LEFT_BY_A_JOB")
     return Tasks()
 
 

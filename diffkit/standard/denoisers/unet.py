@@ -31,7 +31,7 @@ class UNet(DenoiserNetwork):
         shape: Shape,
         condition: ConditionSpec,
         width: Count = 32,
-        multipliers: Sequence[int] = (1, 2),
+        multipliers: Sequence[Count] = (1, 2),
         blocks: Count = 1,
         middle: Count = 1,
         heads: Count = 4,
