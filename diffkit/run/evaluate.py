@@ -137,7 +137,12 @@ def _own(data: Data, batch: Batch) -> dict[str, Any]:
 
 
 def _value(metric: Any, batch: Batch) -> float:
-    metric.sync_on_compute = False  # the samples are all here: other devices of a run must not be waited for
+    metric.distributed_available_fn = _alone
     metric.reset()
     metric.update(batch["x"], {name: column for name, column in batch.items() if name != "x"})
     return float(metric.compute())
+
+
+def _alone() -> bool:
+    """Whether a metric has to be put together from several devices: the samples are all on this one."""
+    return False
