@@ -1,9 +1,10 @@
 """The documentation says what is there, and what it shows works.
 
 In a page, `<!-- run -->` before a code block says that the block is run here, in a folder that the page's blocks
-share; `<!-- run + trainer.max_steps=2 -->` appends overrides to each command, to make it short; `<!-- file: name -->`
-saves the block under that name. Of a console block, the lines after a command are its output, where `...` stands for
-anything.
+share; `<!-- run + trainer.max_steps=2 -->` appends overrides to each command, to make it short; `<!-- fails -->` says
+that each command is refused (status 2); `<!-- file: name -->` saves the block under that name;
+`<!-- setup: command -->` is run and not shown. Of a console block, the lines after a command are its output, where
+`...` stands for anything.
 """
 
 import os
@@ -21,30 +22,35 @@ import diffkit.core
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-BLOCK = re.compile(r"<!-- (run|file)(?: \+ |: )?(.*?) -->\n+```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+BLOCK = re.compile(
+    r"^<!-- (?:setup: (?P<setup>.*?) -->|"
+    r"(?P<action>run|fails|file)(?: \+ |: )?(?P<argument>[^\n]*?) -->\n+```(?P<language>\w+)\n(?P<code>.*?)^```$)",
+    re.DOTALL | re.MULTILINE,
+)
 
 
 class Block(NamedTuple):
-    """A marked code block of a page."""
+    """A marked code block of a page, or a command that sets the page up."""
 
-    action: str
-    argument: str
-    language: str
-    code: str
+    setup: str | None
+    action: str | None
+    argument: str | None
+    language: str | None
+    code: str | None
 
 
 def blocks(page: Path) -> list[Block]:
-    return [Block(*found) for found in BLOCK.findall(page.read_text(encoding="utf-8"))]
+    return [Block(**found.groupdict()) for found in BLOCK.finditer(page.read_text(encoding="utf-8"))]
 
 
-def run(command: list[str] | str, folder: Path) -> str:
-    """What a command prints, as a user sees it; it must succeed."""
+def run(command: list[str] | str, folder: Path, status: int = 0) -> str:
+    """What a command prints, as a user sees it; its exit status must be the given one."""
     env = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "COLUMNS": "120"}
     done = subprocess.run(
         command, shell=isinstance(command, str), cwd=folder, env=env, stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300,
     )  # fmt: skip
-    assert done.returncode == 0, f"{command}\n{done.stdout}"
+    assert done.returncode == status, f"{command}\n{done.stdout}"
     return done.stdout
 
 
@@ -56,22 +62,28 @@ def commands(console: str) -> list[tuple[str, str]]:
 
 def matches(shown: str, printed: str) -> bool:
     """Whether the output is the one shown: line by line, spaces aside, with `...` for anything."""
-    pattern = r"\s+".join(re.escape(word).replace(r"\.\.\.", ".*?") for word in shown.split())
-    return re.search(pattern, printed, re.DOTALL) is not None
+    rest = " ".join(printed.split())
+    for piece in " ".join(shown.split()).split("..."):
+        _, found, rest = rest.partition(piece.strip()) if piece.strip() else ("", "...", rest)
+        if not found:
+            return False
+    return True
 
 
 @pytest.mark.parametrize("page", [p for p in PAGES if blocks(p)], ids=lambda page: page.name)
 def test_marked_blocks_run_and_print_what_is_shown(page: Path, tmp_path: Path):
     for block in blocks(page):
-        if block.action == "file":
+        if block.setup:
+            run(block.setup, tmp_path)
+        elif block.action == "file":
             (tmp_path / block.argument).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / block.argument).write_text(block.code, encoding="utf-8")
         elif block.language == "console":
             for command, shown in commands(block.code):
-                printed = run(f"{command} {block.argument}", tmp_path)
+                printed = run(f"{command} {block.argument}", tmp_path, 2 if block.action == "fails" else 0)
                 assert matches(shown, printed), f"{page.name}: {command} printed\n{printed}\nand not\n{shown}"
         else:
-            run([sys.executable, "-W", "error::SyntaxWarning", "-c", block.code], tmp_path)
+            run([sys.executable, "-c", block.code], tmp_path)
 
 
 @cache
