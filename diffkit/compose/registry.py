@@ -25,7 +25,7 @@ KINDS = (
     Kind("sampler", "diffkit.core.sampler:Sampler"),
     Kind("grid", "diffkit.core.grid:Grid"),
     Kind("guidance", "diffkit.core.guidance:Guidance", many=True),
-    Kind("metric", "torchmetrics:Metric", many=True),
+    Kind("metric", "diffkit.core.metric:SampleMetric", many=True),
 )
 """The kinds that diffkit knows by itself, in the order in which a run is built."""
 
