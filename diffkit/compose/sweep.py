@@ -29,7 +29,8 @@ class Sweep:
         own = {"out": str(folder / str(number))} | ({"group": folder.name} if "group" in cfg else {})
         with open_dict(cfg):
             cfg.update(own)
-        title = f"{own['out']} ({' '.join(overrides)})"
+        varied = [o for o in overrides if o not in self._command] or overrides
+        title = f"{own['out']} ({' '.join(varied)})"
         print(f"[{number + 1}/{self._jobs or '?'}] {title}", file=sys.stderr)
         environment = dict(os.environ)
         try:

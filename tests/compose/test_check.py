@@ -1,11 +1,15 @@
 """Parts that cannot work together are refused before any work; the report says what a run is made of."""
 
+from pathlib import Path
+
 import pytest
 import torch
+import yaml
 from strangers import Install, entry
 
 from diffkit import compose
 from diffkit.compose.check import refuse_misfits, skeleton
+from diffkit.compose.presets import config_dir
 from diffkit.compose.report import report
 from diffkit.core.errors import DiffkitError
 
@@ -46,6 +50,22 @@ def test_a_pair_that_cannot_work_is_refused(line: str) -> None:
 )
 def test_pairs_that_work_pass(line: str) -> None:
     refuse_misfits(compose(line.split(" ") if line else []))
+
+
+@pytest.mark.parametrize("file", sorted((config_dir() / "experiment").glob("*.yaml")), ids=lambda file: file.stem)
+def test_every_preset_composes_and_opens_with_its_command(file: Path) -> None:
+    refuse_misfits(compose([f"experiment={file.stem}"]))
+    opening = file.read_text().splitlines()
+    assert opening[0] == "# @package _global_" and f"diffkit train experiment={file.stem}" in opening[1]
+
+
+def test_the_preset_of_a_sweep_sweeps_over_what_there_is() -> None:
+    sweep = yaml.safe_load((config_dir() / "sweep.yaml").read_text())
+    program, verb, *fixed, arguments = sweep["command"]
+    assert (program, verb, arguments) == ("diffkit", "train", "${args_no_hyphens}")
+    for key, choice in sweep["parameters"].items():
+        for value in choice.get("values", [choice.get("min"), choice.get("max")]):
+            refuse_misfits(compose([*fixed, f"{key}={value}"]))
 
 
 def test_nothing_is_computed_for_the_check() -> None:
