@@ -55,10 +55,20 @@ class DiffusionTask(LightningModule):
         """(loss, log-SNR) of the rows of the last batches, for whoever reports: it takes them and clears the list."""
         self.paused = 0.0
         """Seconds spent on other things than training, for whoever reports its speed."""
-        self._dropout = _dropout(condition_dropout, len(model.conditioners.parts))
+        self._dropout = torch.tensor(_dropout(condition_dropout, len(model.conditioners.parts))).reshape(-1, 1)
         self._rates: list[float] = []
         self._averages: tuple[list[Tensor], list[Tensor]] = ([], [])
         self._fixed: tuple[list[Tensor], list[Tensor]] = ([], [])
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """As every module's, without its search for tensors where there is none.
+
+        Lightning notes the name of the current hook here, 40 times a step: 0.1 ms.
+        """
+        if type(value) in (str, int, float, bool, type(None)):
+            object.__setattr__(self, name, value)
+        else:
+            super().__setattr__(name, value)
 
     def check(self, trainer: Trainer) -> None:
         """Raise `DiffkitError` if this trainer cannot train the task; called before a run begins."""
@@ -101,19 +111,18 @@ class DiffusionTask(LightningModule):
         They are drawn for the whole global batch, of which this device has every `world_size`-th row. The global
         generators, which dropout inside a network uses, are seeded too.
         """
-        rank, world = self.global_rank, self.trainer.world_size
-        total = rows * world
+        rank, world, device = self.global_rank, self.trainer.world_size, self.device
         seed = key("step", self.seed, self.batches, rank)
         torch.default_generator.manual_seed(seed)  # torch.manual_seed takes 3 ms: it walks the stack for each backend
-        if self.device.type == "cuda":
+        if device.type == "cuda":
             torch.cuda.manual_seed(seed)
-        stream = torch.Generator(self.device).manual_seed(key("train", self.seed, self.batches))
-        u = torch.rand(total, generator=stream, device=self.device, dtype=torch.float64)
-        u = (u + torch.arange(total, device=self.device)) / total
-        eps = torch.randn(total, *self.shape, generator=stream, device=self.device)
-        chance = torch.rand(len(self._dropout), total, generator=stream, device=self.device)
-        keep = chance >= torch.tensor(self._dropout, device=self.device).reshape(-1, 1)
-        return u[rank::world], eps[rank::world], keep[:, rank::world]
+        total, dropout = rows * world, self._dropout.to(device)
+        stream = torch.Generator(device).manual_seed(key("train", self.seed, self.batches))
+        u = torch.rand(total, generator=stream, device=device, dtype=torch.float64)
+        u = u.add_(torch.arange(total, device=device)).div_(total)
+        eps = torch.randn(total, *self.shape, generator=stream, device=device)
+        keep = torch.rand(len(dropout), total, generator=stream, device=device) >= dropout
+        return (u, eps, keep) if world == 1 else (u[rank::world], eps[rank::world], keep[:, rank::world])
 
     def optimizer_step(
         self,

@@ -3,7 +3,21 @@
 import logging
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+from lightning.pytorch.profilers import PassThroughProfiler
+
+
+class Unprofiled(PassThroughProfiler):
+    """Measures nothing, and costs nothing: Lightning's own way to do so builds 50 generators a step, 0.1 ms."""
+
+    def profile(self, action_name: str) -> Any:
+        """A context in which nothing happens."""
+        return _NOTHING
+
+
+_NOTHING = nullcontext()
 
 
 @contextmanager

@@ -28,7 +28,7 @@ from diffkit.run.logging import build_loggers
 from diffkit.run.module import DiffusionTask
 from diffkit.run.precision import resolve
 from diffkit.run.provenance import provenance
-from diffkit.run.quiet import quiet
+from diffkit.run.quiet import Unprofiled, quiet
 from diffkit.run.records import Recorder, RunInfo
 
 _FOLDER = "DIFFKIT_RUN_FOLDER"
@@ -167,6 +167,7 @@ def _trainer(choices: dict[str, Any], folder: RunFolder, ours: list[Callback]) -
         trainer: Trainer = make(
             callbacks=callbacks,
             logger=False,
+            **({} if choices["trainer"].get("profiler") else {"profiler": Unprofiled()}),
             plugins=[Checkpoints()],
             default_root_dir=str(folder.path),
             enable_checkpointing=any(isinstance(c, Checkpoint) for c in callbacks),
