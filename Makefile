@@ -2,10 +2,11 @@
 # make test   set up with everything for development, then run the tests
 # make lint | types | docs   what CI runs besides; make site serves the documentation at http://127.0.0.1:8000
 #
-# PYTHON (3.11 or newer) and VENV may be set: make test PYTHON=python3.12 VENV=/tmp/venv
+# PYTHON (3.11 or newer), VENV and JOBS (of the tests) may be set: make test PYTHON=python3.12 VENV=/tmp/venv JOBS=8
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
+JOBS ?= 2
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check install -q -c constraints.txt
 export PATH := $(abspath $(VENV))/bin:$(PATH)
@@ -17,8 +18,9 @@ export NO_MKDOCS_2_WARNING = 1
 demo: $(VENV)/.demo
 	$(BIN)/diffkit train
 
+# one thread in each of the workers: OpenMP's threads wait for each other by spinning
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
