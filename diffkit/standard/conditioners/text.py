@@ -32,7 +32,7 @@ class Text(Conditioner):
 
     def __init__(
         self,
-        width: Count = 64,
+        width: Count = 32,
         depth: Count = 1,
         heads: Count = 2,
         length: Count = 64,

@@ -27,7 +27,7 @@ class Digits(MemoryData):
     Reference: Alpaydin and Kaynak, Optical recognition of handwritten digits, UCI repository, 1998.
     """
 
-    def __init__(self, batch_size: Count = 128, seed: int = 0) -> None:
+    def __init__(self, batch_size: Count = 64, seed: int = 0) -> None:
         spec = DataSpec(
             shape=(1, 8, 8),
             conditions={"label": 10, "text": None},
