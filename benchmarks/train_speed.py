@@ -4,8 +4,8 @@
     python benchmarks/train_speed.py denoiser=mlp data.batch_size=256
 
 Every loop trains the same networks (the denoiser and the conditioner that the overrides name, on digits) with the same
-loss, data in memory, AdamW and a moving average. They take turns, round by round, in process CPU seconds on one thread
-(wall seconds on a GPU); a ratio is the median over rounds. The raw loops are written by hand, with nothing that is not
+loss, data in memory, AdamW and a moving average. They take turns, step by step, in process CPU seconds on one thread
+(wall seconds on a GPU); a ratio is the median over steps. The raw loops are written by hand, with nothing that is not
 needed. diffkit's is `diffkit train` as it comes: Lightning, its callbacks, figures in a file; only W&B is off.
 diffusers runs if it is installed, with accelerate: the loop of its unconditional example.
 """
@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from copy import deepcopy
 from pathlib import Path
+from random import Random
 from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -30,7 +31,7 @@ from diffkit.compose.build import Parts, build
 from diffkit.core.data import order, rows_of
 from diffkit.run import train
 
-ROUNDS, SECONDS = 9, 2.0
+WARM, STEPS = 10, 150
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 Step = Callable[[], object]
 
@@ -127,39 +128,30 @@ def diffusers(parts: Parts, size: int) -> Step:
     return step
 
 
-class Timer(Callback):
-    """Clocks the steps from the `first` on."""
+class Turns(Callback):
+    """Clocks diffkit's steps, and between two of them one step of each other loop."""
 
-    def __init__(self, first: int) -> None:
-        self.first, self.steps, self.start, self.end = first, 0, 0.0, 0.0
+    def __init__(self, loops: dict[str, Step]) -> None:
+        self.loops, self.order = loops, Random(0)
+        self.times: dict[str, list[float]] = {name: [] for name in (*loops, "diffkit train")}
+        self.since = 0.0
 
-    def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
-        """Start at the first step that counts."""
-        if batch_idx == self.first:
-            self.start = clock()
+    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+        """Start the clock."""
+        self.since = clock()
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Stop before the last step's checkpoint, which comes once in hundreds of steps."""
-        if trainer.global_step == trainer.max_steps:
-            self.end, self.steps = clock(), trainer.global_step - self.first
-
-
-def diffkit(overrides: list[str], steps: int, *more: str) -> float:
-    """Seconds a step of `diffkit train`."""
-    first, original = 5, train._trainer
-    timer = Timer(first)
-    ours = ["logger=[csv]", "metric=[]", "samples=0", "preview_every=0", f"trainer.max_steps={steps + first}", *more]
-    with TemporaryDirectory() as folder:
-        cfg = compose([*overrides, *ours, f"out={Path(folder) / 'run'}"])
-        train._trainer = lambda choices, place, callbacks: original(choices, place, [*callbacks, timer])
-        try:
-            train.train(cfg)
-        finally:
-            train._trainer = original
-    return (timer.end - timer.start) / timer.steps
+        """Let the others have their turn."""
+        self.times["diffkit train"].append(clock() - self.since)
+        for name in self.order.sample(sorted(self.loops), len(self.loops)):
+            start = clock()
+            self.loops[name]()
+            self.times[name].append(clock() - start)
+        self.since = clock()
 
 
 def main() -> None:
+    """Let all loops take turns, and print a table."""
     torch.set_num_threads(1)
     compiled = "--compile" in sys.argv
     overrides = [a for a in sys.argv[1:] if not a.startswith("--")]
@@ -176,22 +168,12 @@ def main() -> None:
         loops["diffusers: accelerate, EMAModel"] = diffusers(parts, size)
     except ImportError as error:
         print(f"without diffusers' loop: {error}", file=sys.stderr)
-    for step in loops.values():
-        start, count = clock(), 0
-        while clock() - start < SECONDS / 4 or count < 3:
-            step()
-            count += 1
-    steps = max(5, round(4 * count))
-    fits = {"diffkit train": (), **({"diffkit train compile=true": ("compile=true",)} if compiled else {})}
-    times: dict[str, list[float]] = {name: [] for name in (*loops, *fits)}
-    for _ in range(ROUNDS):
-        for name, step in loops.items():
-            start = clock()
-            for _ in range(steps):
-                step()
-            times[name].append((clock() - start) / steps)
-        for name, more in fits.items():
-            times[name].append(diffkit(overrides, steps, *more))
+    turns, original = Turns(loops), train._trainer
+    train._trainer = lambda choices, place, callbacks: original(choices, place, [turns, *callbacks])
+    ours = ["logger=[csv]", "metric=[]", "samples=0", "preview_every=0", f"trainer.max_steps={WARM + STEPS}"]
+    with TemporaryDirectory() as folder:
+        train.train(compose([*overrides, *ours, f"compile={compiled}", f"out={Path(folder) / 'run'}"]))
+    times = {name: values[WARM:] for name, values in turns.times.items()}
     report(times, size, sum(p.numel() for p in parts.model.parameters()))
 
 
