@@ -35,7 +35,7 @@ class UNet(DenoiserNetwork):
         blocks: Count = 1,
         middle: Count = 1,
         heads: Count = 4,
-        embedding: Count = 128,
+        embedding: Count = 256,
     ) -> None:
         super().__init__()
         channels, *size = shape
