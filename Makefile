@@ -8,7 +8,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 JOBS ?= 2
 BIN = $(VENV)/bin
-PIP = $(BIN)/python -m pip --disable-pip-version-check install -q -c constraints.txt
+PIP = $(BIN)/python -m pip --disable-pip-version-check install -qq -c constraints.txt
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 export NO_MKDOCS_2_WARNING = 1
 
