@@ -28,7 +28,7 @@ def of_kind(folder: Path, kind: str, number: int = 0) -> list[Any]:
     """The records of one kind in a run's n-th W&B file, once W&B's own process has ended it."""
     file, end = sorted(folder.glob("wandb/offline-run-*/*.wandb"))[number], monotonic() + 20
     found = records(file)
-    while found[-1].WhichOneof("record_type") not in ("exit", "final") and monotonic() < end:
+    while not (found and found[-1].WhichOneof("record_type") in ("exit", "final")) and monotonic() < end:
         sleep(0.1)
         found = records(file)
     return [getattr(r, kind) for r in found if r.WhichOneof("record_type") == kind]
