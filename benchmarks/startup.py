@@ -54,8 +54,8 @@ def main() -> None:
             times[name].append(cpu_seconds(command))
     made = ", ".join(f"{name} {version(name)}" for name in ("torch", "lightning", "hydra-core", "wandb"))
     print(f"# Start-up\n\n`python benchmarks/startup.py --rounds {rounds}`: CPU seconds (user + system) of a fresh")
-    print(f"process, median and range of {rounds} runs taken in turns. Python {platform.python_version()}, {made},")
-    print(f"{os.cpu_count()} cores of {cpu_name()}, warm disk cache, one thread.\n")
+    print(f"process, median and range of {rounds} runs taken in turns. Python {platform.python_version()},")
+    print(f"{made}, {os.cpu_count()} cores of {cpu_name()}, warm disk cache, one thread.\n")
     print("| command | median | least | most |\n|---|---|---|---|")
     for name, seconds in times.items():
         print(f"| `{name}` | {median(seconds):.2f} | {min(seconds):.2f} | {max(seconds):.2f} |")

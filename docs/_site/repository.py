@@ -5,6 +5,7 @@ from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
 
 PAGES = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "benchmarks/README.md"]
 RESULTS = "benchmarks/results"
@@ -32,3 +33,8 @@ def on_files(files: Files, config: MkDocsConfig, **_: Any) -> Files:
         elif path.suffix in (".png", ".svg"):
             files.append(File.generated(config, where, abs_src_path=str(path)))
     return files
+
+
+def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
+    """Links of `docs/` pages out of their folder point beside them here."""
+    return markdown if "/" in page.file.src_uri else markdown.replace("](../", "](")
