@@ -19,6 +19,7 @@ TINY = (
     "denoiser.embedding=8",
     "task.warmup=2",
     "grid.steps=2",
+    "metric=[]",
     "samples=4",
     "preview_every=0",
     "trainer.max_steps=8",

@@ -26,11 +26,12 @@ def nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def of_kind(folder: Path, kind: str, number: int = 0) -> list[Any]:
     """The records of one kind in a run's n-th W&B file, once W&B's own process has ended it."""
-    file, end = sorted(folder.glob("wandb/offline-run-*/*.wandb"))[number], monotonic() + 20
-    found = records(file)
-    while not (found and found[-1].WhichOneof("record_type") in ("exit", "final")) and monotonic() < end:
+    found: list[Any] = []
+    end = monotonic() + 20
+    while not any(r.WhichOneof("record_type") == "exit" for r in found) and monotonic() < end:
         sleep(0.1)
-        found = records(file)
+        files = sorted(folder.glob("wandb/offline-run-*/*.wandb"))[number : number + 1]
+        found = [record for file in files if file.stat().st_size for record in records(file)]
     return [getattr(r, kind) for r in found if r.WhichOneof("record_type") == kind]
 
 

@@ -27,6 +27,11 @@ class Saving(Callback):
         self.best = math.inf
         self._saved = -1
 
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Go last: what ends training after an update, such as Lightning's timer, has then said so."""
+        others = [callback for callback in trainer.callbacks if callback is not self]  # type: ignore[attr-defined]
+        trainer.callbacks = [*others, self]  # type: ignore[attr-defined]
+
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """A resumed run has its checkpoint already."""
         assert isinstance(pl_module, DiffusionTask)
