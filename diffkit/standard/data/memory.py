@@ -21,9 +21,9 @@ TEST_BATCHES = 4
 class MemoryData(LightningDataModule, Data):
     """Columns held in memory, on the model's device.
 
-    Training is one stream without end of batches of `batch_size` rows: the order is a function of (seed, epoch), the
-    choice between several values of a row one of (seed, step, place in the batch). On several devices each takes
-    every `world_size`-th row of a batch, from its rank on.
+    Training is one stream without end of batches of `batch_size` rows, in an order that is a function of (seed, epoch).
+    Where rows have several strings, a batch takes the same one of each, a function of (seed, step): so it holds few
+    different texts to encode. On several devices each takes every `world_size`-th row of a batch, from its rank on.
     """
 
     start: int = 0
@@ -70,8 +70,9 @@ class MemoryData(LightningDataModule, Data):
         rank, world = self._place()
         orders = order(self.seed, len(columns["x"]), self.batch_size, self.start)
         for step, index in enumerate(orders, self.start):
-            choice = torch.randint(2**31, index.shape, generator=generator("choice", self.seed, step))
-            yield _pick(rows_of(columns, index[rank::world]), choice[rank::world])
+            rows = rows_of(columns, index[rank::world])
+            wording = torch.randint(2**31, (1,), generator=generator("wording", self.seed, step))
+            yield _pick(rows, wording.expand(len(rows["x"])))
 
     def _on_device(self, split: Split) -> Batch:
         if split not in self._splits:

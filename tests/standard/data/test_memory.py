@@ -43,14 +43,15 @@ def test_order_and_captions_depend_on_the_seed() -> None:
     assert a["text"] != b["text"]
 
 
-def test_captions_change_from_step_to_step_and_suit_the_picture() -> None:
+def test_captions_change_from_step_to_step_alike_for_all_and_suit_the_picture() -> None:
     data = Digits(batch_size=200, seed=0)
     told: dict[bytes, set[str]] = {}
     for batch in batches(data, 40):
+        assert len(set(batch["text"])) == 10
         for x, label, text in zip(batch["x"], batch["label"].tolist(), batch["text"], strict=True):
             assert text in captions(label)
             told.setdefault(x.numpy().tobytes(), set()).add(text)
-    assert Counter(map(len, told.values())).most_common(1)[0][0] >= 4
+    assert Counter(map(len, told.values())).most_common(1)[0][0] >= 3
 
 
 @pytest.mark.parametrize("world", [1, 2, 4])
