@@ -15,10 +15,11 @@ export NO_MKDOCS_2_WARNING = 1
 .PHONY: demo test lint types docs site
 .DELETE_ON_ERROR:
 
+# One thread in each process: OpenMP's threads spin while they wait for each other, and where anything else runs on the
+# same cores a training step takes ten times as long.
 demo: $(VENV)/.demo
-	$(BIN)/diffkit train
+	OMP_NUM_THREADS=1 $(BIN)/diffkit train
 
-# one thread in each of the workers: OpenMP's threads wait for each other by spinning
 test: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
