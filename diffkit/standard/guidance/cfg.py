@@ -20,7 +20,7 @@ class Cfg(Guidance):
     Ho and Salimans 2022, Classifier-Free Diffusion Guidance.
     """
 
-    scale: NonNegative = 1.2
+    scale: NonNegative = 1.15
 
     def __call__(self, denoise: Denoise, branches: Branches) -> Denoise:
         """See `Guidance`."""
