@@ -30,6 +30,9 @@ class State:
 class Sampler(ABC):
     """Walks a grid of times from noise to data. A frozen dataclass that keeps nothing between calls."""
 
+    calls_per_step: int | None = 1
+    """The denoiser's calls in one step, at most; None for a sampler that makes as many as the data need."""
+
     @property
     @abstractmethod
     def order(self) -> int:

@@ -26,6 +26,7 @@ class Heun(Sampler):
     """
 
     order = 2
+    calls_per_step = 2
 
     def steps(
         self,
