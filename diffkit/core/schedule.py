@@ -28,16 +28,49 @@ class Schedule(ABC):
         return 2 * (alpha.log() - sigma.log())
 
     def time(self, logsnr: Float[Tensor, "*b"]) -> Float[Tensor, "*b"]:
-        """The time at which the log-SNR is `logsnr`, by bisection to float64 precision; 0 or 1 beyond the ends."""
+        """The last time at which the log-SNR is not below `logsnr`; 0 or 1 beyond the ends."""
+        end = torch.ones_like(logsnr, dtype=torch.float64)
+        return torch.where(self.logsnr(end) >= logsnr, end, self._bracket(logsnr)[0])
+
+    def _bracket(self, logsnr: Float[Tensor, "*b"]) -> tuple[Float[Tensor, "*b"], Float[Tensor, "*b"]]:
+        """Two neighbouring float64 times, before the log-SNR falls below `logsnr` and after."""
         logsnr = logsnr.double()
         low, high = torch.zeros_like(logsnr), torch.ones_like(logsnr)
-        for _ in range(64):
-            middle = (low + high) / 2
+        for _ in range(62):
+            # halving the bit patterns, which are in the order of the numbers, finds times near 0 to all their digits
+            middle = ((low.view(torch.int64) + high.view(torch.int64)) >> 1).view(torch.float64)
             noisier = self.logsnr(middle) < logsnr
             low, high = torch.where(noisier, low, middle), torch.where(noisier, middle, high)
-        return torch.where(self.logsnr(torch.ones_like(logsnr)) >= logsnr, torch.ones_like(low), (low + high) / 2)
+        return low, high
 
     def span(self) -> tuple[float, float]:
         """The first and the last time at which the log-SNR is within its limit: `(just above 0, at most 1)`."""
-        first, last = self.time(torch.tensor([LOGSNR_LIMIT, -LOGSNR_LIMIT], dtype=torch.float64)).tolist()
-        return first, last
+        limit = torch.tensor(LOGSNR_LIMIT, dtype=torch.float64)
+        return self._bracket(limit)[1].item(), self.time(-limit).item()
+
+    def kernel(self, t: Float[Tensor, "*b"], s: Float[Tensor, "*b"]) -> tuple[Float[Tensor, "*b"], Float[Tensor, "*b"]]:
+        r"""`(scale, std)` of the Gaussian step from x_s towards the noise, to x_t, for times s < t.
+
+        $$ x_t = \frac{\alpha_t}{\alpha_s} x_s + \sigma_t \sqrt{1 - q^2}\, z,
+           \qquad q = \frac{\sigma_s / \alpha_s}{\sigma_t / \alpha_t} $$
+        """
+        (alpha_t, sigma_t), (alpha_s, sigma_s) = self(t), self(s)
+        ratio = sigma_s * alpha_t / (alpha_s * sigma_t)
+        return alpha_t / alpha_s, sigma_t * ((1 - ratio) * (1 + ratio)).clamp(min=0).sqrt()
+
+    def sde(self, t: Float[Tensor, "*b"]) -> tuple[Float[Tensor, "*b"], Float[Tensor, "*b"]]:
+        r"""`(f, g)` of the SDE whose solution has the path's marginals, per unit of time, for t in (0, 1).
+
+        $$ dx = f(t)\, x\, dt + g(t)\, dw, \qquad f = \frac{d}{dt} \log \alpha_t,
+           \qquad g^2 = -\sigma_t^2\, \frac{d}{dt} \log\mathrm{SNR}_t $$
+
+        By automatic differentiation; not finite at an end of time where alpha or sigma is 0.
+        Song et al. 2021, Score-Based Generative Modeling through Stochastic Differential Equations.
+        """
+
+        def logs(t: Tensor) -> tuple[Tensor, Tensor]:
+            alpha, sigma = self(t)
+            return alpha.log(), sigma.log()
+
+        (_, log_sigma), (of_alpha, of_sigma) = torch.func.jvp(logs, (t,), (torch.ones_like(t),))
+        return of_alpha, log_sigma.exp() * (2 * (of_sigma - of_alpha)).sqrt()
