@@ -17,6 +17,8 @@ _PARTS = {
         "ve": "schedules.continuous:Ve",
         "edm": "schedules.continuous:Edm",
         "flow": "schedules.continuous:Flow",
+        "shifted": "schedules.wrappers:Shifted",
+        "zero_snr": "schedules.wrappers:ZeroSnr",
     },
     "prediction": {
         "eps": "predictions:Eps",
@@ -41,6 +43,14 @@ _PARTS = {
         "ddim": "samplers.ddim:Ddim",
         "heun": "samplers.heun:Heun",
         "dpmpp_2m": "samplers.dpmpp_2m:DpmPp2M",
+        "dpmpp_2m_sde": "samplers.dpmpp_2m_sde:DpmPp2MSde",
+        "dpmpp_3m": "samplers.dpmpp_3m:DpmPp3M",
+        "dpmpp_3m_sde": "samplers.dpmpp_3m_sde:DpmPp3MSde",
+        "lms": "samplers.lms:Lms",
+        "abm": "samplers.abm:Abm",
+        "deis": "samplers.deis:Deis",
+        "unipc": "samplers.unipc:UniPC",
+        "sa_solver": "samplers.sa_solver:SaSolver",
     },
     "grid": {
         "uniform": "grids:Uniform",

@@ -9,7 +9,8 @@ from torch import Tensor
 from diffkit.core.sampler import Sampler, State
 from diffkit.core.schedule import Schedule
 from diffkit.core.types import Fraction
-from diffkit.standard.samplers.multistep import Ends, multistep
+from diffkit.standard.samplers.ends import Ends
+from diffkit.standard.samplers.multistep import Table, multistep
 
 
 @dataclass(frozen=True)
@@ -36,9 +37,6 @@ class Ddim(Sampler):
         noise: Callable[[Tensor], Tensor],
     ) -> Iterator[State]:
         """See `Sampler`."""
-        ends = Ends.of(schedule, times)
-        fresh = self.eta**2 * (1 - ends.ratio) * (1 + ends.ratio)
-        kept = (1 - fresh).sqrt()
-        pull = ends.alpha_s * (1 - ends.ratio * kept)
-        keep = ends.sigma_s / ends.sigma_t * kept
-        return multistep(denoise, x, times, noise, keep, pull[:, None], ends.sigma_s * fresh.sqrt())
+        to, spread = Ends.of(schedule, times).ancestral(self.eta)
+        table = Table(to.sigma_s / to.sigma_t, (to.alpha_s * (1 - to.ratio))[:, None], spread=spread)
+        return multistep(denoise, x, times, noise, table)

@@ -10,7 +10,9 @@ from torch import Tensor
 
 from diffkit.core.sampler import Sampler, State
 from diffkit.core.schedule import Schedule
-from diffkit.standard.samplers.multistep import Ends, multistep
+from diffkit.core.variance import WithVariance, with_variance
+from diffkit.standard.samplers.ends import Ends
+from diffkit.standard.samplers.multistep import Table, multistep
 
 
 @dataclass(frozen=True)
@@ -22,11 +24,13 @@ class Ddpm(Sampler):
 
     with the posterior variance $n^2 = \sigma_s^2 (1 - q^2)$ (`small`: right for a single datum), or the variance of
     the forward step (`large`: right for normal data): beta on a variance-preserving path, and scaled as x_s is on
-    any other. No noise is added in the step to sigma_s = 0.
-    Ho et al. 2020, Denoising Diffusion Probabilistic Models.
+    any other; or one between the two that a model with `learn_variance` gives for each number of x (`learned`). No
+    noise is added in the step to sigma_s = 0.
+    Ho et al. 2020, Denoising Diffusion Probabilistic Models; Nichol and Dhariwal 2021, Improved Denoising Diffusion
+    Probabilistic Models.
     """
 
-    variance: Literal["small", "large"] = "small"
+    variance: Literal["small", "large", "learned"] = "small"
 
     order = 1
 
@@ -42,8 +46,29 @@ class Ddpm(Sampler):
         ends = Ends.of(schedule, times)
         fresh = (1 - ends.ratio) * (1 + ends.ratio)
         keep, pull = ends.ratio * ends.sigma_s / ends.sigma_t, ends.alpha_s * fresh
-        spread = ends.sigma_s * fresh.sqrt() if self.variance == "small" else _forward(ends)
-        return multistep(denoise, x, times, noise, keep, pull[:, None], spread)
+        small, large = ends.sigma_s * fresh.sqrt(), _forward(ends)
+        if self.variance == "learned":
+            return _between(with_variance(denoise), x, times, noise, torch.stack([keep, pull, small, large]))
+        spread = small if self.variance == "small" else large
+        return multistep(denoise, x, times, noise, Table(keep, pull[:, None], spread=spread))
+
+
+def _between(
+    denoise: WithVariance,
+    x: Tensor,
+    times: Float[Tensor, " m"],
+    noise: Callable[[Tensor], Tensor],
+    steps: Float[Tensor, "4 n"],
+) -> Iterator[State]:
+    """The steps with a deviation between the two, at the place (v + 1) / 2 of their logarithms."""
+    ends, (keep, pull, small, _) = times.tolist(), steps.tolist()
+    widths = (steps[3] / steps[2]).log().div(2).tolist()  # not a number in the step to 0, and not used there
+    for i, t in enumerate(times[:-1].unbind()):
+        x_0, v = denoise.answer(x, t)
+        x = (x * keep[i]).add_(x_0, alpha=pull[i])
+        if small[i]:
+            x.addcmul_(noise(x), ((v + 1) * widths[i]).exp_(), value=small[i])
+        yield State(i + 1, ends[i + 1], x, x_0)
 
 
 def _forward(ends: Ends) -> Float[Tensor, " n"]:

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from diffkit.core.sampler import Sampler, State
 from diffkit.core.schedule import Schedule
-from diffkit.standard.samplers.multistep import Ends, multistep
+from diffkit.standard.samplers.ends import Ends
+from diffkit.standard.samplers.multistep import Table, multistep
 
 
 @dataclass(frozen=True)
@@ -35,10 +36,17 @@ class DpmPp2M(Sampler):
         noise: Callable[[Tensor], Tensor],
     ) -> Iterator[State]:
         """See `Sampler`."""
-        ends = Ends.of(schedule, times)
-        h = -ends.ratio.log()
-        w = torch.cat([torch.zeros_like(h[:1]), h[1:] / (2 * h[:-1])])
-        w = torch.where(h.isfinite(), w, 0.0)
-        gain = ends.alpha_s * (1 - ends.ratio)
-        pull = torch.stack([gain * (1 + w), -gain * w], 1)
-        return multistep(denoise, x, times, noise, ends.sigma_s / ends.sigma_t, pull)
+        return multistep(denoise, x, times, noise, table(Ends.of(schedule, times), 0.0))
+
+
+def table(ends: Ends, eta: float) -> Table:
+    """The steps of the ODE, or with `eta` of the SDE."""
+    h = ends.h
+    w = torch.cat([torch.zeros_like(h[:1]), h[1:] / (2 * h[:-1])])
+    w = torch.where(h.isfinite(), w, 0.0)
+    gain = -ends.alpha_s * torch.expm1(-(1 + eta) * h)
+    keep = ends.sigma_s / ends.sigma_t
+    if eta:
+        keep = keep * torch.exp(-eta * h)
+    spread = ends.sigma_s * (-torch.expm1(-2 * eta * h)).sqrt() if eta else None
+    return Table(keep, torch.stack([gain * (1 + w), -gain * w], 1), spread=spread)

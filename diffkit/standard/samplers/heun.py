@@ -8,7 +8,7 @@ from torch import Tensor
 
 from diffkit.core.sampler import Sampler, State
 from diffkit.core.schedule import Schedule
-from diffkit.standard.samplers.multistep import Ends
+from diffkit.standard.samplers.ends import Ends
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,37 @@
+"""SDE-DPM-Solver++(3M)."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from jaxtyping import Float
+from torch import Tensor
+
+from diffkit.core.sampler import Sampler, State
+from diffkit.core.schedule import Schedule
+from diffkit.core.types import NonNegative
+from diffkit.standard.samplers.sa_solver import SaSolver
+
+
+@dataclass(frozen=True)
+class DpmPp3MSde(Sampler):
+    r"""SDE-DPM-Solver++(3M): `dpmpp_3m` for the SDE; one network call a step. Stochastic.
+
+    `eta` scales the SDE's noise as in `dpmpp_2m_sde`: `sa_solver` of three answers without a corrector, whose tau is
+    the square root of `eta`.
+    Lu et al. 2022, DPM-Solver++: Fast Solver for Guided Sampling of Diffusion Probabilistic Models.
+    """
+
+    eta: NonNegative = 1.0
+
+    order = 2
+
+    def steps(
+        self,
+        denoise: Callable[[Tensor, Tensor], Tensor],
+        schedule: Schedule,
+        x: Float[Tensor, " b *d"],
+        times: Float[Tensor, " n"],
+        noise: Callable[[Tensor], Tensor],
+    ) -> Iterator[State]:
+        """See `Sampler`."""
+        return SaSolver(self.eta**0.5, 3, 0).steps(denoise, schedule, x, times, noise)
