@@ -9,6 +9,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from diffkit.compose.foreign import instantiate
+from diffkit.compose.nested import as_node, how_to_choose, inner_parts
 from diffkit.compose.registry import Entry, registry
 from diffkit.compose.values import INJECTED, convert, hyperparameters, parameters
 from diffkit.core.codec import Codec
@@ -61,6 +62,9 @@ def part(kind: str, node: Node, **injected: Any) -> Any:
     cls = registry().load(kind, values.pop("_part_"))
     key = f"{kind}.{entry.component.name}" if registry().kind(kind).many else kind
     checked = check_values(key, entry, cls, values)
+    for name, inner in inner_parts(cls).items():
+        if isinstance(checked.get(name), Mapping):
+            checked[name] = part(inner, checked[name], **injected)
     wanted = [name for name in parameters(cls) if name in INJECTED]
     lacking = [n for n in wanted if injected.get(n) is None and parameters(cls)[n].required]
     if lacking:
@@ -87,14 +91,40 @@ def part_name(kind: str, values: Mapping[str, Any]) -> str:
 
 def check_values(key: str, entry: Entry, cls: type[Any], values: Mapping[str, Any]) -> dict[str, Any]:
     """Hyperparameters as the constructor wants them; raises `DiffkitError` for one it does not know or allow."""
-    known = hyperparameters(cls)
+    known, inner = hyperparameters(cls), inner_parts(cls)
     for name in values:
         if name not in known:
             raise DiffkitError(f"{key}.{name}: the {entry} has no such key; {nearest(name, known)}")
     for name, parameter in known.items():
-        if parameter.required and values.get(name, "???") == "???":
-            raise DiffkitError(f"{key}.{name} must be given: the {entry} has no default for it.")
-    return {name: convert(f"{key}.{name}", value, known[name].hint) for name, value in values.items()}
+        if values.get(name, "???" if parameter.required else None) == "???":
+            how = f"; {how_to_choose(inner[name], f'{key}.{name}')}" if name in inner else ""
+            raise DiffkitError(f"{key}.{name} must be given: the {entry} has no default for it{how}.")
+    return {
+        name: check_inner(f"{key}.{name}", inner[name], value)
+        if name in inner
+        else convert(f"{key}.{name}", value, known[name].hint)
+        for name, value in values.items()
+    }
+
+
+def check_inner(key: str, kind: str, value: Any) -> Any:
+    """The node of a part within a part, checked as any part's is; a part that is made already is left as it is.
+
+    Raises `DiffkitError` for what is neither.
+    """
+    node = as_node(value)
+    if isinstance(node, registry().interface(kind)):
+        return node
+    if not isinstance(node, Mapping) or "_part_" not in node:
+        raise DiffkitError(f"{key}={value} is not allowed: {key} must be a {kind}; {how_to_choose(kind, key)}.")
+    return check_part(key, kind, node)
+
+
+def check_part(key: str, kind: str, node: Mapping[str, Any]) -> dict[str, Any]:
+    """A part's node with its values as the constructor wants them; raises `DiffkitError` as `check_values` does."""
+    name = part_name(kind, node)
+    entry, cls = registry().entry(kind, name), registry().load(kind, name)
+    return {"_part_": name, **check_values(key, entry, cls, {k: v for k, v in node.items() if k != "_part_"})}
 
 
 def _lacking(entry: Entry, names: list[str]) -> str:
@@ -132,8 +162,10 @@ def build_model(cfg: Node, spec: DataSpec, device: str = "cpu") -> DiffusionMode
         for conditioner, node in zip(parts, nodes, strict=True):
             _refuse_missing_column(conditioner, node["_part_"], spec, data)
         conditioners = Conditioners(parts, size=shape[1:])
-        denoiser = part("denoiser", cfg["denoiser"], shape=shape, condition=conditioners.spec, schedule=schedule)
-    return DiffusionModel(denoiser, prediction, schedule, conditioners, codec)
+        learn_variance: bool = convert("learn_variance", cfg.get("learn_variance", False), bool)
+        channels = (2 * shape[0], *shape[1:]) if learn_variance else shape
+        denoiser = part("denoiser", cfg["denoiser"], shape=channels, condition=conditioners.spec, schedule=schedule)
+    return DiffusionModel(denoiser, prediction, schedule, conditioners, codec, learn_variance)
 
 
 def latent_shape(codec: Codec, spec: DataSpec) -> Shape:

@@ -1,5 +1,6 @@
 """Hydra's and OmegaConf's errors in one sentence each: what is wrong, where, and what to do."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, get_type_hints
@@ -18,7 +19,9 @@ from omegaconf.errors import (
 
 from diffkit.compose.foreign import check_targets, target_class
 from diffkit.compose.keys import VERBS
+from diffkit.compose.nested import how_to_choose
 from diffkit.compose.registry import registry
+from diffkit.compose.source import kind_of_node
 from diffkit.compose.validate import GROUPS
 from diffkit.compose.values import describe, hyperparameters, parameters
 from diffkit.core.errors import DiffkitError, nearest
@@ -59,11 +62,25 @@ def _first_line(error: object) -> str:
 def _plain(error: Exception, verb: str) -> str:
     """Hydra's own words, where they say enough."""
     lines = [line.strip().rstrip(".") for line in str(error).splitlines() if line.strip()]
-    if lines and lines[0].startswith("Could not override") and "No match in the defaults list" in lines[0]:
+    if lines and lines[0].startswith("Could not override '"):
         name = lines[0].split("'")[1]
-        return f"diffkit {verb} makes no choice of {name!r}: {nearest(name, GROUPS[verb])}"
+        if "@" in name:
+            return _no_inner(name, lines)
+        if "No match in the defaults list" in lines[0]:
+            return f"diffkit {verb} makes no choice of {name!r}: {nearest(name, GROUPS[verb])}"
+    if lines and lines[0].startswith("You must specify"):
+        kind, _, key = lines[0].split("'")[1].partition("@")
+        return f"{key} must be given: {how_to_choose(kind, key)}."
     cause = "" if error.__cause__ is None else f" ({_first_line(error.__cause__)})"
     return "; ".join(lines) + cause + "."
+
+
+def _no_inner(name: str, lines: list[str]) -> str:
+    """A part within a part that is not there; Hydra names those that are."""
+    kind, _, key = name.partition("@")
+    others = [word for line in lines[1:] for word in re.findall(rf"{kind}@[\w.]+", line) if word != name]
+    why = f"what is chosen for {key.rpartition('.')[0]} takes no {kind} there"
+    return f"{name} chooses nothing: {why}" + (f"; {nearest(name, others)}" if others else ".")
 
 
 def _missing(error: MissingConfigException) -> str:
@@ -89,6 +106,7 @@ def _hints(key: str, parent: Any, verb: str) -> dict[str, Any]:
         return get_type_hints(VERBS[verb], include_extras=True)
     values = {str(k): v for k, v in parent.items_ex(resolve=False)} if isinstance(parent, DictConfig) else {}
     try:
+        kind = kind_of_node(parent) or kind
         if kind in registry().kinds and "_part_" in values:
             known = hyperparameters(registry().load(kind, str(values["_part_"])))
             return {name: p.hint for name, p in known.items()}

@@ -109,15 +109,29 @@ class Registry:
         why = f" Note that the plugin {'; '.join(broken)}." if broken else ""
         return f"There is no {kind} {name!r}: {nearest(name, allowed)}{why}"
 
+    def name_of(self, kind: str, cls: type[Any]) -> str | None:
+        """The name under which a class is offered, found by its module and name; None if it is not."""
+        targets = (cls, f"{cls.__module__}:{cls.__qualname__}")
+        named = zip(self.names(kind), self.entries(kind), strict=True)
+        return next((name for name, entry in named if entry.component.target in targets), None)
+
     def component(self, kind: str, name: str) -> Component:
         """The component of this name; raises `DiffkitError` for an unknown or an ambiguous one."""
         return self.entry(kind, name).component
 
+    def interface(self, kind: str) -> type[Any]:
+        """The class that the parts of a kind implement; raises `DiffkitError` if it cannot be imported."""
+        module, _, name = self.kind(kind).interface.partition(":")
+        try:
+            found: type[Any] = getattr(import_module(module), name)
+        except (ImportError, AttributeError) as error:
+            raise DiffkitError(f"The interface of the kind {kind!r} could not be imported: {error}") from error
+        return found
+
     def load(self, kind: str, name: str) -> type[Any]:
         """Import the class of this name; raises `DiffkitError` if it cannot be, or does not implement the kind."""
         entry = self.entry(kind, name)
-        cls = _resolve(entry)
-        interface = _resolve(Entry(Component(kind, "interface", self.kind(kind).interface), entry.plugin))
+        cls, interface = _resolve(entry), self.interface(kind)
         if not issubclass(cls, interface):
             raise DiffkitError(f"The {entry} is no {interface.__name__}: {cls.__qualname__} must inherit from it.")
         if inspect.isabstract(cls):

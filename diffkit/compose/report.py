@@ -8,12 +8,14 @@ from torch import Tensor, nn
 
 from diffkit.compose.build import Parts, plain
 from diffkit.compose.check import skeleton
+from diffkit.compose.nested import flat
 from diffkit.compose.registry import registry
 from diffkit.core.condition import Condition
-from diffkit.core.guidance import guide
+from diffkit.core.guidance import Denoise, guide, told
 from diffkit.core.model import DiffusionModel
 from diffkit.core.sampler import calls, drive
 from diffkit.core.types import Shape
+from diffkit.core.variance import WithVariance
 
 
 def report(cfg: DictConfig) -> str:
@@ -26,7 +28,7 @@ def report(cfg: DictConfig) -> str:
     spec = parts.data.spec
     times = parts.grid(model.schedule)
     offered = ", ".join(f"{k} ({n} classes)" if n else k for k, n in spec.conditions.items()) or "none"
-    walked, rows = calls(parts.sampler, model.schedule, times), _rows(parts, times)
+    walked, rows = calls(parts.sampler, model.schedule, times, model.learn_variance), _rows(parts, times)
     passes = f"{walked} network calls a sample" + (f", each of {rows / walked:g} rows" if rows != walked else "")
     ends = model.schedule.logsnr(times[[0, -2]]).tolist()
     counted = {"all": model, "denoiser": model.denoiser, "conditioners": model.conditioners, "codec": model.codec}
@@ -53,9 +55,9 @@ def _rows(parts: Parts, times: Tensor) -> int:
 
     condition = Condition()
     null = Condition() if parts.model.conditioners.keys else condition  # without a condition both are one pass
-    guided = guide(parts.guidance, network, null)
-    schedule, x = parts.model.schedule, torch.ones(1, 1)
-    for _ in drive(parts.sampler, lambda x, t: guided(x, t, condition), schedule, x, times, torch.zeros_like):
+    bare: Denoise = WithVariance(lambda *asked: (network(*asked),) * 2) if parts.model.learn_variance else network
+    denoise = told(guide(parts.guidance, bare, null), condition)
+    for _ in drive(parts.sampler, denoise, parts.model.schedule, torch.ones(1, 1), times, torch.zeros_like):
         pass
     return count
 
@@ -70,7 +72,7 @@ def _choices(cfg: DictConfig) -> list[str]:
         for node in nodes:
             values = plain(node)
             name = values.pop("_part_")
-            chosen = ", ".join(f"{k}={v}" for k, v in values.items())
+            chosen = ", ".join(f"{k}={v}" for k, v in flat(values).items())
             lines.append(f"{kind.name:<12} {name:<12} {chosen:<60} {registry().entry(kind.name, name).plugin}".rstrip())
         if not nodes:
             lines.append(f"{kind.name:<12} (none)")

@@ -14,6 +14,7 @@ from hydra.plugins.search_path_plugin import SearchPathPlugin
 from hydra_zen import builds
 from omegaconf import DictConfig, OmegaConf
 
+from diffkit.compose.nested import as_node, default_part, inner_parts
 from diffkit.compose.registry import registry
 from diffkit.compose.values import INJECTED, hyperparameters, parameters
 from diffkit.core.errors import DiffkitError
@@ -21,6 +22,8 @@ from diffkit.core.errors import DiffkitError
 SAVED = "saved"
 """The option that stands for a run's own choice."""
 SAVED_KINDS = ("sampler", "grid", "guidance")
+
+_KIND = "_kind_"
 
 _saved: ContextVar[Mapping[str, Any] | None] = ContextVar("saved", default=None)
 
@@ -36,16 +39,34 @@ def saved_choices(config: Mapping[str, Any] | None) -> Iterator[None]:
 
 
 def _node_type(kind: str, name: str) -> type[Any]:
-    """A dataclass with `_part_` and a field for each hyperparameter, of the types that OmegaConf can hold."""
+    """A dataclass with `_part_` and a field for each hyperparameter, of the types that OmegaConf can hold.
+
+    Parts within the part are missing.
+    """
     cls = registry().load(kind, name)
-    known = hyperparameters(cls)
+    known, inner = hyperparameters(cls), inner_parts(cls)
+    left_out = sorted(INJECTED & parameters(cls).keys() | inner.keys())
     try:
-        built = builds(cls, populate_full_signature=True, zen_exclude=sorted(INJECTED & parameters(cls).keys()))
+        built = builds(cls, populate_full_signature=True, zen_exclude=left_out)
     except Exception as error:
         raise DiffkitError(f"{kind}={name}: its constructor cannot be a config: {error}") from error
     keys = [(f.name, f.type, _default(f)) for f in fields(built) if f.name in known]
     part: tuple[str, Any, Any] = ("_part_", str, field(default=name))
-    return make_dataclass(f"{cls.__name__}Node", [part, *keys])
+    parts: list[tuple[str, Any, Any]] = [(key, Any, field(default="???")) for key in inner]
+    return make_dataclass(f"{cls.__name__}Node", [part, *keys, *parts], namespace={_KIND: kind})
+
+
+def kind_of_node(config: DictConfig) -> str | None:
+    """The kind of the part that a typed node is for; None for any other node."""
+    kind = vars(OmegaConf.get_type(config) or dict).get(_KIND)
+    return None if kind is None else str(kind)
+
+
+def _inner(kind: str, name: str) -> dict[str, tuple[str, str | None]]:
+    """The parts within a part: the kind of each, and the name of its default."""
+    cls, owner = registry().load(kind, name), str(registry().entry(kind, name))
+    known = hyperparameters(cls)
+    return {key: (inner, default_part(owner, inner, known[key])) for key, inner in inner_parts(cls).items()}
 
 
 def _default(f: "Field[Any]") -> Any:
@@ -55,13 +76,33 @@ def _default(f: "Field[Any]") -> Any:
 
 
 def node(kind: str, name: str, values: Mapping[str, Any] | None = None) -> DictConfig:
-    """The typed config node of a part, with `values` in the place of its defaults."""
+    """The typed config node of a part, with `values` in the place of its defaults; parts within it are complete."""
     config: DictConfig = OmegaConf.structured(_node_type(kind, name))
-    for key, value in (values or {}).items():
-        if key not in config:
+    known, inner = hyperparameters(registry().load(kind, name)), _inner(kind, name)
+    for key, value in ({key: default for key, (_, default) in inner.items() if default} | dict(values or {})).items():
+        if key not in known:
             raise DiffkitError(f"{kind}={name} has no key {key!r}: another version of it made the run.")
-        _refuse_interpolation(kind, value)
-        config[key] = value
+        if key in inner:
+            config[key] = _made(inner[key][0], key, as_node(value))
+        else:
+            _refuse_interpolation(kind, value)
+            config[key] = value
+    return config
+
+
+def _made(kind: str, key: str, values: Any) -> DictConfig:
+    """The node of a part that a file chose; raises `DiffkitError` if the file names none."""
+    if not isinstance(values, Mapping) or not isinstance(values.get("_part_"), str):
+        raise DiffkitError(f"The run's config is damaged at {key!r}: it names no {kind}.")
+    return node(kind, values["_part_"], {k: v for k, v in values.items() if k != "_part_"})
+
+
+def option(kind: str, name: str) -> DictConfig:
+    """A part's node as Hydra's defaults list wants it: parts within it are choices of their own."""
+    config: DictConfig = OmegaConf.structured(_node_type(kind, name))
+    inner = [{f"/{inner}@{key}": default or "???"} for key, (inner, default) in _inner(kind, name).items()]
+    if inner:
+        OmegaConf.update(config, "defaults", ["_self_", *inner], force_add=True)
     return config
 
 
@@ -107,7 +148,7 @@ class RegistrySource(ConfigSource):
         if name == SAVED:
             return self._result(kind, _saved_node(kind))
         short = name.rpartition("/")[2]
-        return self._result(f"{kind}.{short}" if registry().kind(kind).many else kind, node(kind, name))
+        return self._result(f"{kind}.{short}" if registry().kind(kind).many else kind, option(kind, name))
 
     def _result(self, package: str, config: DictConfig) -> ConfigResult:
         return ConfigResult(self.provider, self.full_path(), config, {"package": package})
@@ -130,11 +171,7 @@ def _saved_node(kind: str) -> DictConfig:
         return OmegaConf.create({})
     choice = config.get(kind) or {}
     nodes = choice if registry().kind(kind).many else {kind: choice}
-    made = {}
-    for key, values in nodes.items():
-        if not isinstance(values, Mapping) or not isinstance(values.get("_part_"), str):
-            raise DiffkitError(f"The run's config is damaged at {key!r}: it names no {kind}.")
-        made[key] = node(kind, values["_part_"], {k: v for k, v in values.items() if k != "_part_"})
+    made = {key: _made(kind, key, values) for key, values in nodes.items()}
     return OmegaConf.create(made) if registry().kind(kind).many else made[kind]
 
 

@@ -5,7 +5,7 @@ from typing import Any, get_type_hints
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from diffkit.compose.build import check_values, part_name
+from diffkit.compose.build import check_part
 from diffkit.compose.foreign import ALLOWED, check_node, check_targets
 from diffkit.compose.keys import VERBS
 from diffkit.compose.registry import registry
@@ -72,7 +72,4 @@ def _node(group: str, key: str, node: Any) -> Any:
             raise DiffkitError(f"{key} has no _target_: choose it with {group}=[{key.rpartition('.')[2]}].")
         check_node(key, node)
         return node
-    name = part_name(group, node)
-    cls = registry().load(group, name)
-    values = check_values(key, registry().entry(group, name), cls, {k: v for k, v in node.items() if k != "_part_"})
-    return {"_part_": name, **values}
+    return check_part(key, group, node)

@@ -6,6 +6,7 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
 import diffkit.core
+from diffkit.compose.nested import default_part, inner_parts
 from diffkit.compose.plugins import Kind
 from diffkit.compose.registry import Entry, Registry, registry
 from diffkit.compose.values import describe, hyperparameters
@@ -15,8 +16,9 @@ INDEX = """\
 
 A part is chosen by its name, in the config group of its kind. A constructor's parameters are its hyperparameters, and
 these are its config keys: `sampler=ddim sampler.eta=1`. A kind that takes a list has each choice under its name:
-`guidance=[cfg] guidance.cfg.scale=3`. Parameters called `shape`, `condition`, `classes`, `schedule`, `seed`, `data`
-and the like are given by the build and are no config keys.
+`guidance=[cfg] guidance.cfg.scale=3`. A parameter that is a part itself is chosen by `<kind>@<key>=<name>` and has keys
+of its own: `schedule=shifted schedule@schedule.base=linear schedule.base.steps=100`. Parameters called `shape`,
+`condition`, `classes`, `schedule`, `seed`, `data` and the like are given by the build and are no config keys.
 
 A name that two plugins claim is written with the plugin's name, which always works: `sampler=standard/ddim`.
 `diffkit list` prints these tables for what is installed.
@@ -52,10 +54,13 @@ def _row(name: str, entry: Entry, registry: Registry) -> str:
 
 def _keys(prefix: str, cls: type[Any]) -> list[str]:
     """The table of a part's config keys; empty if it has none."""
-    rows = [
-        f"| `{prefix}.{name}` | {describe(p.hint)} | {'(required)' if p.required else f'`{_value(p.default)}`'} |"
-        for name, p in hyperparameters(cls).items()
-    ]
+    rows, inner = [], inner_parts(cls)
+    for name, p in hyperparameters(cls).items():
+        key, default = f"{prefix}.{name}", p.default
+        what = f"a {inner[name]}, chosen by `{inner[name]}@{key}=NAME`" if name in inner else describe(p.hint)
+        if name in inner:
+            default = default_part(cls.__name__, inner[name], p)
+        rows.append(f"| `{key}` | {what} | {'(required)' if p.required else f'`{_value(default)}`'} |")
     return ["| key | value | default |", "|---|---|---|", *rows, ""] if rows else []
 
 
