@@ -1,0 +1,116 @@
+"""The grid that is fitted to a model and a sampler."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+from scipy.optimize import least_squares
+from torch import Tensor
+
+from diffkit.core.errors import DiffkitError
+from diffkit.core.grid import FittedGrid, Grid
+from diffkit.core.sampler import Sampler, drive
+from diffkit.core.schedule import LOGSNR_LIMIT, Schedule
+from diffkit.core.types import Count
+from diffkit.standard.grids.levels import Flow
+from diffkit.standard.grids.span import LogSnrValue
+from diffkit.standard.grids.tabulated import Tabulated
+from diffkit.standard.samplers.abm import Abm
+
+Vector = NDArray[np.float64]
+_STEP = 0.03  # of the finite differences: far above the rounding of a network in float32
+
+
+@dataclass(frozen=True)
+class Optimised(FittedGrid):
+    r"""The times at which the sampler's own samples come closest to the exact solution for the model at hand.
+
+    A few samples (`rows`) of the model's probability-flow ODE are solved with `exact` steps. Then least squares
+    (Levenberg-Marquardt, by finite differences: the network is only called, not differentiated) finds the times whose
+    end points are the nearest to theirs. The lengths of the steps, in $\sigma / (\alpha + \sigma)$, are the
+    exponential of a function with `knots` corners, so that the number of unknowns does not grow with the steps. It
+    starts from the `flow` grid, which it is as long as it is not fitted: so in previews during training.
+
+    Fitting takes about `iterations` * (`knots` + 1) * `steps` + `exact` calls of the network on `rows` samples, each
+    time that samples are drawn; print it and choose `tabulated` to keep it. For deterministic samplers.
+    Tong et al. 2024, Learning to Discretize Denoising Diffusion ODEs, who differentiate through the sampler.
+    """
+
+    steps: Count = 20
+    logsnr_min: LogSnrValue = -9.0
+    knots: Count = 10
+    rows: Count = 16
+    exact: Count = 100
+    iterations: Count = 12
+
+    def __call__(self, schedule: Schedule) -> Float[Tensor, " n"]:
+        """See `Grid`."""
+        return Flow(self.steps, logsnr_min=self.logsnr_min)(schedule)
+
+    def fit(
+        self,
+        denoise: Callable[[Tensor, Tensor], Tensor],
+        schedule: Schedule,
+        sampler: Sampler,
+        x: Float[Tensor, " b *d"],
+    ) -> Grid:
+        """See `FittedGrid`."""
+        first = _place(schedule, self(schedule)[0])
+        unknowns = min(self.knots, self.steps - 1)
+        if not unknowns:
+            return Tabulated((_logsnr(np.array([first])).item(),), 1)
+
+        def end(solver: Sampler, times: Tensor) -> Tensor:
+            last = x
+            for state in drive(solver, denoise, schedule, x, times, _refuse(sampler)):
+                last = state.x
+            return last
+
+        def grid(corners: Vector) -> Tabulated:
+            return Tabulated(tuple(_logsnr(first * _left(corners, self.steps)).tolist()), self.steps)
+
+        exact = end(Abm(order=4), Flow(self.exact, logsnr_min=self.logsnr_min)(schedule))
+        scale = exact.std().item() * exact.numel() ** 0.5
+
+        def residual(corners: Vector) -> Vector:
+            error = (end(sampler, grid(corners)(schedule)) - exact).flatten() / scale
+            return np.nan_to_num(error.double().cpu().numpy(), nan=1e3, posinf=1e3, neginf=-1e3)
+
+        def slopes(corners: Vector) -> NDArray[np.float64]:
+            here = residual(corners)
+            return np.stack([(residual(corners + d) - here) / _STEP for d in _STEP * np.eye(unknowns)], 1)
+
+        start = np.zeros(unknowns)
+        found = least_squares(residual, start, slopes, max_nfev=self.iterations).x
+        better = np.square(residual(found)).sum() < np.square(residual(start)).sum()
+        return grid(found if better else start)
+
+
+def _left(corners: Vector, steps: int) -> Vector:
+    """The share of the way that is left before each step."""
+    where = (np.arange(steps) + 0.5) / steps
+    lengths = np.exp(np.interp(where, np.linspace(0, 1, len(corners) + 1), np.append(corners, 0.0)))
+    return 1 - np.concatenate([[0.0], lengths.cumsum()[:-1]]) / lengths.sum()
+
+
+def _place(schedule: Schedule, t: Tensor) -> float:
+    """sigma / (alpha + sigma)."""
+    alpha, sigma = schedule(t)
+    return (sigma / (alpha + sigma)).item()
+
+
+def _logsnr(place: Vector) -> Vector:
+    return np.clip(2 * np.log((1 - place) / place), -LOGSNR_LIMIT, LOGSNR_LIMIT)
+
+
+def _refuse(sampler: Sampler) -> Callable[[Tensor], Tensor]:
+    def noise(x: Tensor) -> Tensor:
+        raise DiffkitError(
+            f"grid=optimised is fitted to the exact solution of an ODE, and {type(sampler).__name__} draws noise: "
+            "choose a deterministic sampler (sampler=abm), or another grid"
+        )
+
+    return noise

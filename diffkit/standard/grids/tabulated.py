@@ -1,0 +1,35 @@
+"""A grid of given levels."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from diffkit.core.errors import DiffkitError
+from diffkit.core.grid import Grid
+from diffkit.core.schedule import Schedule
+from diffkit.core.types import Count
+from diffkit.standard.grids.span import LogSnrValue, span, to_data
+
+
+@dataclass(frozen=True)
+class Tabulated(Grid):
+    """Given log-SNRs, rising, before each step; the last step ends at the data.
+
+    For another number of `steps` than there are, they are interpolated linearly in their rank, as Sabour et al. 2024,
+    Align Your Steps: Optimizing Sampling Schedules in Diffusion Models, do with theirs.
+    """
+
+    logsnr: tuple[LogSnrValue, ...]
+    steps: Count = 20
+
+    def __call__(self, schedule: Schedule) -> Float[Tensor, " n"]:
+        """See `Grid`. Raises `DiffkitError` for log-SNRs that do not rise."""
+        known = torch.tensor(self.logsnr, dtype=torch.float64)
+        if not known.numel() or (known.diff() <= 0).any():
+            raise DiffkitError(f"grid.logsnr={list(self.logsnr)}: give log-SNRs that rise, from noise to data")
+        rank = torch.linspace(0, len(known) - 1, self.steps, dtype=torch.float64)
+        i = rank.long().clamp(max=max(len(known) - 2, 0))
+        logsnr = torch.lerp(known[i], known[(i + 1).clamp(max=len(known) - 1)], rank - i)
+        return to_data(schedule, logsnr.clamp(min=span(schedule, known[0].item())[0]))
