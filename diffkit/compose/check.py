@@ -13,6 +13,7 @@ from diffkit.core.data import Data
 from diffkit.core.errors import DiffkitError
 from diffkit.core.grid import Grid
 from diffkit.core.model import DiffusionModel
+from diffkit.core.sampler import calls
 from diffkit.core.types import Shape
 
 AMPLIFICATION = 1000.0
@@ -47,6 +48,7 @@ def skeleton(cfg: DictConfig) -> Skeleton:
     parts = assemble(cfg, data, model)
     instantiate("optimizer", cfg["optimizer"], params=[nn.Parameter(torch.zeros(1))])  # it checks its own arguments
     refuse_start(model, parts.grid)
+    calls(parts.sampler, model.schedule, parts.grid(model.schedule), model.learn_variance)
     latents, output = _pass_through(model, data)
     if latents != output:
         network = type(model.denoiser).__name__
@@ -102,7 +104,7 @@ def _pass_through(model: DiffusionModel, data: Data, rows: int = 2) -> tuple[Sha
             None if spec.spatial is None else empty(spec.spatial, *x.shape[2:]),
         )
         try:
-            output = model.denoiser(x, empty(), condition)
+            output, _ = model.network(x, empty(), condition)
         except NotImplementedError:  # an operation that has no meta form says nothing of the shapes
             return tuple(x.shape[1:]), tuple(x.shape[1:])
         except Exception as error:

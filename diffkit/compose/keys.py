@@ -19,6 +19,8 @@ class Train:
     """A run to continue."""
     condition_dropout: Fraction | list[Fraction]
     """How often training drops a condition: one number, or one for each conditioner."""
+    learn_variance: bool
+    """Whether the network learns the reverse variance too, for samplers that use it (`sampler.variance=learned`)."""
     compile: bool
     """Whether torch compiles the network first."""
     preview_every: Natural

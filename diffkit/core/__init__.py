@@ -18,10 +18,17 @@ if TYPE_CHECKING:
     from diffkit.core.metric import SampleMetric as SampleMetric
     from diffkit.core.model import DiffusionModel as DiffusionModel
     from diffkit.core.noise import Noise as Noise
-    from diffkit.core.objective import TimeDensity as TimeDensity, Weighting as Weighting
-    from diffkit.core.prediction import Prediction as Prediction
+    from diffkit.core.objective import (
+        AdaptiveDensity as AdaptiveDensity,
+        LearnedWeighting as LearnedWeighting,
+        TimeDensity as TimeDensity,
+        Weighting as Weighting,
+        on_chain as on_chain,
+    )
+    from diffkit.core.prediction import Prediction as Prediction, convert as convert
     from diffkit.core.sampler import Sampler as Sampler, State as State
     from diffkit.core.schedule import Schedule as Schedule
+    from diffkit.core.sde import reverse_sde as reverse_sde
     from diffkit.core.types import (
         Batch as Batch,
         Count as Count,
@@ -45,10 +52,11 @@ _HOME = {
     "metric": ["SampleMetric"],
     "model": ["DiffusionModel"],
     "noise": ["Noise"],
-    "objective": ["TimeDensity", "Weighting"],
-    "prediction": ["Prediction"],
+    "objective": ["AdaptiveDensity", "LearnedWeighting", "TimeDensity", "Weighting", "on_chain"],
+    "prediction": ["Prediction", "convert"],
     "sampler": ["Sampler", "State"],
     "schedule": ["Schedule"],
+    "sde": ["reverse_sde"],
     "types": ["Batch", "Count", "Fraction", "Natural", "NonNegative", "Positive", "Range", "Shape"],
 }
 _WHERE = {name: module for module, names in _HOME.items() for name in names}

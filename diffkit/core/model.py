@@ -10,10 +10,11 @@ from diffkit.core.codec import Codec
 from diffkit.core.condition import Condition
 from diffkit.core.conditioner import Conditioner, Conditioners
 from diffkit.core.denoiser import DenoiserNetwork
-from diffkit.core.objective import Weighting
+from diffkit.core.objective import LearnedWeighting, Weighting
 from diffkit.core.prediction import Prediction
 from diffkit.core.schedule import LOGSNR_LIMIT, Schedule
 from diffkit.core.types import Batch, expand
+from diffkit.core.variance import VarianceBound
 
 
 class DiffusionModel(nn.Module):
@@ -24,6 +25,9 @@ class DiffusionModel(nn.Module):
 
     The data have unit variance, so the network's input has too. The network sees the log-SNR, not the time: another
     schedule can take the place of the one it was trained with (`with_schedule`).
+
+    With `learn_variance` the denoiser is one of data with twice the channels: it is given zeros in the second half, and
+    answers there with v, the place of the reverse variance in its range (`diffkit.core.variance`).
     """
 
     def __init__(
@@ -33,6 +37,7 @@ class DiffusionModel(nn.Module):
         schedule: Schedule,
         conditioners: Sequence[Conditioner] | Conditioners,
         codec: Codec,
+        learn_variance: bool = False,
     ) -> None:
         super().__init__()
         self.denoiser = denoiser
@@ -40,23 +45,41 @@ class DiffusionModel(nn.Module):
         self.schedule = schedule
         self.conditioners = conditioners if isinstance(conditioners, Conditioners) else Conditioners(conditioners)
         self.codec = codec
+        self.learn_variance = learn_variance
         self._span = schedule.span()
 
     def with_schedule(self, schedule: Schedule) -> "DiffusionModel":
         """The same networks on another path."""
-        return DiffusionModel(self.denoiser, self.prediction, schedule, self.conditioners, self.codec)
+        parts = (self.denoiser, self.prediction, schedule, self.conditioners, self.codec)
+        return DiffusionModel(*parts, self.learn_variance)
+
+    def network(
+        self, x: Float[Tensor, " b *d"], logsnr: Float[Tensor, " b"], condition: Condition
+    ) -> tuple[Tensor, Tensor | None]:
+        """The network's F for `x` of unit variance, and its v where it learns the variance: one pass."""
+        if not self.learn_variance:
+            return self.denoiser(x, logsnr, condition), None
+        output, v = self.denoiser(torch.cat([x, torch.zeros_like(x)], 1), logsnr, condition).chunk(2, 1)
+        return output, v
 
     def denoise(
         self, x_t: Float[Tensor, " b *d"], t: Float[Tensor, ""], condition: Condition
     ) -> Float[Tensor, " b *d"]:
         """The model's x_0 for `x_t` at time `t` (on the CPU, in float64)."""
+        return self.answer(x_t, t, condition)[0]
+
+    def answer(
+        self, x_t: Float[Tensor, " b *d"], t: Float[Tensor, ""], condition: Condition
+    ) -> tuple[Float[Tensor, " b *d"], Float[Tensor, " b *d"] | None]:
+        """`(x_0, v)` for `x_t` at time `t`, from one pass; v is None where the model does not learn the variance."""
         t = t.clamp(*self._span)
         alpha, sigma = self.schedule(t)
         c_skip, c_out = self.prediction(alpha, sigma)
         c_in = (alpha.square() + sigma.square()).rsqrt()
         logsnr = torch.full((len(x_t),), 2 * (alpha / sigma).log().item(), device=x_t.device, dtype=x_t.dtype)
-        output: Tensor = self.denoiser(c_in.item() * x_t, logsnr, condition).to(x_t.dtype)
-        return c_skip.item() * x_t + c_out.item() * output
+        output, v = self.network(c_in.item() * x_t, logsnr, condition)
+        x_0 = c_skip.item() * x_t + c_out.item() * output.to(x_t.dtype)
+        return x_0, None if v is None else v.to(x_t.dtype)
 
     def score(self, x_t: Float[Tensor, " b *d"], t: Float[Tensor, ""], condition: Condition) -> Float[Tensor, " b *d"]:
         r"""$\nabla \log p_t(x_t) = (\alpha_t \hat x_0 - x_t) / \sigma_t^2$ (Tweedie's formula), for t above 0."""
@@ -70,11 +93,13 @@ class DiffusionModel(nn.Module):
         eps: Float[Tensor, " b *e"],
         weighting: Weighting,
         keep: Bool[Tensor, "c b"] | None = None,
+        bound: VarianceBound | None = None,
     ) -> tuple[Float[Tensor, " b"], Float[Tensor, " b"]]:
         """The weighted squared error of the network's output for each row, and the log-SNR of each row.
 
         Everything random is given: times `t` (float64), noise `eps` of the latents' shape, and `keep`, which
-        conditions each row keeps. Coefficients are computed in float64 and cast once.
+        conditions each row keeps. Coefficients are computed in float64 and cast once. `bound` is added where the model
+        learns the variance, and the penalty of a weighting that is learned.
         """
         x_0 = self.codec.encode(batch["x"])
         t = t.clamp(*self._span)
@@ -82,10 +107,15 @@ class DiffusionModel(nn.Module):
         logsnr = (2 * (alpha / sigma).log()).clamp(-LOGSNR_LIMIT, LOGSNR_LIMIT)
         c_in = (alpha.square() + sigma.square()).rsqrt()
         of_x, of_eps = self.prediction.target(alpha, sigma)
-        weight = weighting(logsnr, self.prediction(alpha, sigma)[1])
+        c_out = self.prediction(alpha, sigma)[1]
         x_in = expand(alpha * c_in, x_0) * x_0 + expand(sigma * c_in, x_0) * eps
         target = expand(of_x, x_0) * x_0 + expand(of_eps, x_0) * eps
         condition = self.conditioners(batch, len(x_0), keep)
-        output = self.denoiser(x_in, logsnr.to(x_0), condition)
-        error = (output.to(target.dtype) - target).square().flatten(1).mean(1)
-        return weight.to(error) * error, logsnr
+        output, v = self.network(x_in, logsnr.to(x_0), condition)
+        error = (output.to(target.dtype) - target).square()
+        loss = weighting(logsnr, c_out).to(error) * error.flatten(1).mean(1)
+        if isinstance(weighting, LearnedWeighting):
+            loss = loss + weighting.penalty(logsnr).to(loss)
+        if v is not None and bound is not None:
+            loss = loss + bound(self.schedule, t, c_out, error, v.to(error))
+        return loss, logsnr

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from diffkit.core.schedule import Schedule
+from diffkit.core.variance import WithVariance
 
 Times = Float[Tensor, " n"]
 
@@ -63,8 +64,11 @@ def prior(schedule: Schedule, times: Float[Tensor, " n"], noise: Float[Tensor, "
     return (alpha.square() + sigma.square()).sqrt() * noise
 
 
-def calls(sampler: Sampler, schedule: Schedule, times: Float[Tensor, " n"]) -> int:
-    """The number of denoiser calls on this grid, found by walking it with a denoiser that costs nothing."""
+def calls(sampler: Sampler, schedule: Schedule, times: Float[Tensor, " n"], variance: bool = True) -> int:
+    """The number of denoiser calls on this grid, found by walking it with a denoiser that costs nothing.
+
+    `variance` says whether the denoiser gives it: raises `DiffkitError` where it does not, and the sampler asks for it.
+    """
     count = 0
 
     def denoise(x: Tensor, t: Tensor) -> Tensor:
@@ -72,7 +76,8 @@ def calls(sampler: Sampler, schedule: Schedule, times: Float[Tensor, " n"]) -> i
         count += 1
         return torch.zeros_like(x)
 
-    for _ in drive(sampler, denoise, schedule, torch.ones(1, 1), times, torch.zeros_like):
+    given = WithVariance(lambda x, t: (denoise(x, t), torch.zeros_like(x))) if variance else denoise
+    for _ in drive(sampler, given, schedule, torch.ones(1, 1), times, torch.zeros_like):
         pass
     return count
 

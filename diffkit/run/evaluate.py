@@ -92,6 +92,7 @@ def evaluate(cfg: DictConfig) -> Scores:
     if (n is not None and n < 2) or batch_size < 1:
         raise DiffkitError(f"n={n} batch_size={batch_size}: give at least 2 samples, and 1 in a batch")
     sampling, data = Sampling(*build_sampling(asked)), saved.data()
+    sampling.check(saved.model)
     metrics = build_metrics(asked, data, seed)
     if not metrics:
         raise DiffkitError("there is no metric: choose some with metric=[...]")

@@ -13,11 +13,12 @@ from torch import Tensor, nn
 from diffkit.core.condition import Condition
 from diffkit.core.data import DataSpec, rows_of
 from diffkit.core.grid import Grid
-from diffkit.core.guidance import Guidance, guide
+from diffkit.core.guidance import Denoise, Guidance, guide, told
 from diffkit.core.model import DiffusionModel
 from diffkit.core.noise import Noise
-from diffkit.core.sampler import Sampler, State, drive, prior
+from diffkit.core.sampler import Sampler, State, calls, drive, prior
 from diffkit.core.types import Batch
+from diffkit.core.variance import WithVariance
 
 Watch = Callable[[State], None]
 
@@ -29,6 +30,10 @@ class Sampling:
     sampler: Sampler
     grid: Grid
     guidance: Sequence[Guidance] = ()
+
+    def check(self, model: DiffusionModel) -> None:
+        """Raise `DiffkitError` if the grid or the sampler does not suit the model; called before any long work."""
+        calls(self.sampler, model.schedule, self.grid(model.schedule), model.learn_variance)
 
 
 def generate(
@@ -86,12 +91,23 @@ def states(
         shape = model.codec.encode(like.new_zeros(1, *spec.shape)).shape[1:]
         x = prior(model.schedule, times, noise(like.new_empty(len(ids), *shape, dtype=wide)))
 
-    def bare(x_t: Tensor, t: Tensor, given: Condition) -> Tensor:
-        return model.denoise(x_t.to(like.dtype), t, given).to(wide)
-
-    guided = guide(list(sampling.guidance), bare, null)
+    denoise = told(guide(list(sampling.guidance), _bare(model, like.dtype, wide), null), condition)
     yield State(0, times[0].item(), x, x)
-    yield from drive(sampling.sampler, lambda x_t, t: guided(x_t, t, condition), model.schedule, x, times, noise)
+    yield from drive(sampling.sampler, denoise, model.schedule, x, times, noise)
+
+
+def _bare(model: DiffusionModel, narrow: torch.dtype, wide: torch.dtype) -> Denoise:
+    """The model's denoiser, for x in the sampler's precision; with v where the model has learned the variance."""
+
+    def answer(x_t: Tensor, t: Tensor, given: Condition) -> tuple[Tensor, Tensor]:
+        x_0, v = model.answer(x_t.to(narrow), t, given)
+        assert v is not None
+        return x_0.to(wide), v.to(wide)
+
+    def bare(x_t: Tensor, t: Tensor, given: Condition) -> Tensor:
+        return model.denoise(x_t.to(narrow), t, given).to(wide)
+
+    return WithVariance(answer) if model.learn_variance else bare
 
 
 @dataclass(frozen=True)

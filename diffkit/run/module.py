@@ -15,18 +15,24 @@ from diffkit.core.data import Data
 from diffkit.core.errors import DiffkitError, RunFailed
 from diffkit.core.model import DiffusionModel
 from diffkit.core.noise import generator, key
-from diffkit.core.objective import TimeDensity, Weighting
-from diffkit.core.types import Batch, Fraction, Natural, Shape
+from diffkit.core.objective import AdaptiveDensity, TimeDensity, Weighting
+from diffkit.core.types import Batch, Count, Fraction, Natural, NonNegative, Shape
+from diffkit.core.variance import VarianceBound
 
 
 class DiffusionTask(LightningModule):
     r"""Learning to denoise, with a moving average of the weights.
 
-    Each step draws times $t_i$ = density((i + u_i) / b), u uniform, one in each of b equal strata; noise; and which
-    conditions each row keeps. All are functions of (seed, step, place in the global batch), so that stopping and
-    resuming changes nothing. The average follows as $\bar w \mathrel{+}= (1 - d)(w - \bar w)$ with
-    $d = \min(\mathrm{ema}, (1 + n) / (10 + n))$ after n updates. The learning rate rises over `warmup` updates and
-    falls as `decay` says until `trainer.max_steps`.
+    Each step draws times, noise, and which conditions each row keeps. All are functions of (seed, step, place in the
+    global batch), so that stopping and resuming changes nothing. The average follows as
+    $\bar w \mathrel{+}= (1 - d)(w - \bar w)$ with $d = \min(\mathrm{ema}, (1 + n) / (10 + n))$ after n updates. The
+    learning rate rises over `warmup` updates and falls as `decay` says until `trainer.max_steps`.
+
+    The times of b rows are the density's for numbers that cover [0, 1) evenly, as `stratify` says: $(i + u_i) / b$ with
+    u uniform, one in each of b equal `strata`; a `lattice` $(i / b + u) \bmod 1$ that one number shifts (Kingma et al.
+    2021, Variational Diffusion Models); or none, $u_i$ alone. A density or a weighting that learns is trained with the
+    model. `variance_weight` and `variance_steps` are those of the `VarianceBound` that a model with `learn_variance` is
+    trained by.
 
     `condition_dropout` is one probability, or one for each conditioner. Raises `DiffkitError` if their number differs.
     """
@@ -43,13 +49,17 @@ class DiffusionTask(LightningModule):
         ema: Fraction = 0.999,
         warmup: Natural = 100,
         decay: Literal["linear", "cosine", "constant"] = "linear",
+        stratify: Literal["strata", "lattice", "none"] = "strata",
+        variance_weight: NonNegative = 0.001,
+        variance_steps: Count = 1000,
     ) -> None:
         super().__init__()
         self.model = model
         self.ema = deepcopy(model).requires_grad_(False)
         self.density, self.weighting, self.optimizer = density, weighting, optimizer
         self.shape, self.seed = shape, seed
-        self.decay, self.warmup, self.ema_decay = decay, warmup, ema
+        self.decay, self.warmup, self.ema_decay, self.stratify = decay, warmup, ema, stratify
+        self.bound = VarianceBound(variance_steps, variance_weight)
         self.batches, self.updates, self._at_update = 0, 0, 0
         self.recent: list[tuple[Tensor, Tensor]] = []
         """(loss, log-SNR) of the rows of the last batches, for whoever reports: it takes them and clears the list."""
@@ -78,8 +88,9 @@ class DiffusionTask(LightningModule):
             )
 
     def configure_optimizers(self) -> Optimizer:
-        """The optimizer of the model's parameters; its learning rates are the peak ones."""
-        optimizer = self.optimizer([p for p in self.model.parameters() if p.requires_grad])
+        """The optimizer of what learns: the model and its weighting; its learning rates are the peak ones."""
+        learning = [self.model, self.weighting] if isinstance(self.weighting, nn.Module) else [self.model]
+        optimizer = self.optimizer([p for module in learning for p in module.parameters() if p.requires_grad])
         self._rates = [group["lr"] for group in optimizer.param_groups]
         return optimizer
 
@@ -97,13 +108,22 @@ class DiffusionTask(LightningModule):
         # the CPU's flash attention is slow backwards in bf16: a third of a UNet's step (benchmarks/train_speed.py)
         backends = [SDPBackend.MATH] if self.device.type == "cpu" else _ALL
         with sdpa_kernel(backends):
-            losses, logsnr = self.model.loss(batch, t, eps, self.weighting, keep)
-        loss = losses.mean()
+            losses, logsnr = self.model.loss(batch, t, eps, self.weighting, keep, self.bound)
+        loss = self._mean(losses, t)
+        if isinstance(self.density, AdaptiveDensity):
+            everywhere: Any = self.all_gather(torch.stack([t, losses.detach().double()], 1))
+            self.density.observe(*everywhere.reshape(-1, 2).unbind(1))
         self.recent.append((losses.detach(), logsnr))
         self.batches += 1
         if loss.device.type == "cpu":
             check_finite(loss.detach(), self.batches)
         return loss
+
+    def _mean(self, losses: Tensor, t: Tensor) -> Tensor:
+        """The objective: an adaptive density's times count as uniform ones do."""
+        if isinstance(self.density, AdaptiveDensity):
+            losses = losses * self.density.correction(t).to(losses)
+        return losses.mean()
 
     def draw(self, rows: int) -> tuple[Tensor, Tensor, Tensor]:
         """Uniform numbers (b,), noise (b, *shape) and kept conditions (c, b) for this device's rows of this step.
@@ -119,7 +139,7 @@ class DiffusionTask(LightningModule):
         total, dropout = rows * world, self._dropout.to(device)
         stream = torch.Generator(device).manual_seed(key("train", self.seed, self.batches))
         u = torch.rand(total, generator=stream, device=device, dtype=torch.float64)
-        u = u.add_(torch.arange(total, device=device)).div_(total)
+        u = spread(u, self.stratify)
         eps = torch.randn(total, *self.shape, generator=stream, device=device)
         keep = torch.rand(len(dropout), total, generator=stream, device=device) >= dropout
         return (u, eps, keep) if world == 1 else (u[rank::world], eps[rank::world], keep[:, rank::world])
@@ -157,8 +177,8 @@ class DiffusionTask(LightningModule):
         u = (torch.arange(len(x), dtype=torch.float64) + 0.5) / len(x)
         eps = torch.randn(len(x), *self.shape, generator=stream).to(x.device)
         t = self.density(self.model.schedule, u.to(x.device))
-        losses, _ = self.ema.loss(batch, t, eps, self.weighting)
-        self.log("val_loss", losses.mean(), batch_size=len(x), sync_dist=True, logger=False)
+        losses, _ = self.ema.loss(batch, t, eps, self.weighting, bound=self.bound)
+        self.log("val_loss", self._mean(losses, t), batch_size=len(x), sync_dist=True, logger=False)
 
     def rate(self, update: int) -> float:
         """The learning rate of the given update, as a share of the peak."""
@@ -181,6 +201,14 @@ class DiffusionTask(LightningModule):
 
 
 _ALL = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.CUDNN_ATTENTION, SDPBackend.MATH]
+
+
+def spread(u: Tensor, stratify: str) -> Tensor:
+    """Uniform numbers that cover [0, 1) more evenly than the independent ones `u`, as `DiffusionTask` says."""
+    if stratify == "none":
+        return u
+    places = torch.arange(len(u), device=u.device)
+    return (places + u) / len(u) if stratify == "strata" else (places / len(u) + u[0]) % 1
 
 
 def check_finite(loss: Tensor, batches: int) -> None:

@@ -39,7 +39,7 @@ def sample(cfg: DictConfig) -> Path:
     asked: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
     saved = open_run(asked["run"])
     sampling = Sampling(*build_sampling(asked))
-    sampling.grid(saved.model.schedule)  # a grid that does not suit the schedule says so now
+    sampling.check(saved.model)
     rows = request(saved.model, saved.spec, asked, bool(sampling.guidance))
     data = saved.data()
     out = Path(asked["out"]).expanduser() if asked.get("out") else saved.folder / "samples"

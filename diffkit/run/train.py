@@ -100,7 +100,7 @@ def _prepare(composed: dict[str, Any], overrides: Sequence[str]) -> Job:
     choices["name"] = choices["name"] or choices["data"]["_part_"].rpartition("/")[2]
     torch.default_generator.manual_seed(key("init", choices["seed"]))
     parts = build(choices)
-    parts.grid(parts.model.schedule)  # a grid that does not suit the schedule says so now
+    Sampling(parts.sampler, parts.grid).check(parts.model)
     made = provenance(parts.data)
     if point:
         resume.refuse_other_data(point, made["data"])

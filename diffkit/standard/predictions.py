@@ -85,3 +85,20 @@ class Edm(Prediction):
         """See `Prediction`."""
         square = sigma.square() + (alpha * self.sigma_data).square()
         return alpha * self.sigma_data**2 / square, sigma * self.sigma_data * square.rsqrt()
+
+
+@dataclass(frozen=True)
+class Score(Prediction):
+    r"""The gradient of the log density, in units of its own deviation $1 / \sigma_t$.
+
+    $$ F = \sigma_t \nabla \log p_t(x_t), \qquad x_0 = (x_t + \sigma F) / \alpha $$
+
+    Its target is $-\varepsilon$, so that F has unit variance at every noise level and does not see the path's scale;
+    and its unweighted loss is denoising score matching with the weights $\lambda_t = \sigma_t^2$. The error in x_0
+    grows as sigma / alpha, as that of `eps` does.
+    Song et al. 2021, Score-Based Generative Modeling through Stochastic Differential Equations.
+    """
+
+    def __call__(self, alpha: Float[Tensor, "*b"], sigma: Float[Tensor, "*b"]) -> Coefficients:
+        """See `Prediction`."""
+        return 1 / alpha, sigma / alpha

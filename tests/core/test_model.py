@@ -10,9 +10,9 @@ from diffkit.core.model import DiffusionModel
 from diffkit.core.prediction import Prediction
 from diffkit.core.schedule import Schedule
 from diffkit.standard.codecs import Identity
-from diffkit.standard.objectives import MinSnr, Unit
-from diffkit.standard.predictions import X0, Edm as EdmPrediction, Eps, Flow as FlowPrediction, V
+from diffkit.standard.predictions import X0, Edm as EdmPrediction, Eps, Flow as FlowPrediction, Score, V
 from diffkit.standard.schedules import Cosine, Edm, Flow, Linear
+from diffkit.standard.weightings import MinSnr, Unit
 from diffkit.testing.oracle import Gaussian
 
 GAUSSIAN = Gaussian.random(5)
@@ -64,6 +64,7 @@ TARGETS = {
     V(): lambda a, s: (-s, a),
     FlowPrediction(): lambda a, s: (0 * a - 1, 0 * a + 1),
     EdmPrediction(): lambda a, s: (s, -a),
+    Score(): lambda a, s: (0 * a, 0 * a - 1),
 }
 
 

@@ -8,7 +8,7 @@ from parts import every
 from torch import Tensor
 
 from diffkit.core.prediction import Prediction
-from diffkit.standard.predictions import X0, Edm, Eps, Flow, V
+from diffkit.standard.predictions import X0, Edm, Eps, Flow, Score, V
 from diffkit.testing.contracts import check_prediction
 from diffkit.testing.contracts.path import levels
 
@@ -30,6 +30,7 @@ TEXTBOOK: dict[Prediction, Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]] = 
     V(): lambda a, s: (-s, a),
     Flow(): lambda a, s: (0 * a - 1, 0 * a + 1),
     Edm(): edm_target,
+    Score(): lambda a, s: (0 * a, 0 * a - 1),  # sigma times the gradient of -|x_t - alpha x_0|^2 / (2 sigma^2)
 }
 
 
