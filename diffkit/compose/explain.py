@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import Any, get_type_hints
 
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
-from omegaconf import DictConfig
+from omegaconf import DictConfig, ListConfig
 from omegaconf.errors import (
     ConfigAttributeError,
     ConfigKeyError,
@@ -104,7 +104,11 @@ def _hints(key: str, parent: Any, verb: str) -> dict[str, Any]:
     kind, *rest = key.split(".")
     if not rest:
         return get_type_hints(VERBS[verb], include_extras=True)
-    values = {str(k): v for k, v in parent.items_ex(resolve=False)} if isinstance(parent, DictConfig) else {}
+    if isinstance(parent, ListConfig):  # an item of a list: the list is the key
+        parent = parent._get_parent()
+    if not isinstance(parent, DictConfig):
+        return {}
+    values = {str(k): v for k, v in parent.items_ex(resolve=False)}
     try:
         kind = kind_of_node(parent) or kind
         if kind in registry().kinds and "_part_" in values:
