@@ -67,10 +67,9 @@ class Schedule(ABC):
         By automatic differentiation; not finite at an end of time where alpha or sigma is 0.
         Song et al. 2021, Score-Based Generative Modeling through Stochastic Differential Equations.
         """
-
-        def logs(t: Tensor) -> tuple[Tensor, Tensor]:
+        with torch.inference_mode(False), torch.enable_grad():
+            t = t.detach().clone().requires_grad_()
             alpha, sigma = self(t)
-            return alpha.log(), sigma.log()
-
-        (_, log_sigma), (of_alpha, of_sigma) = torch.func.jvp(logs, (t,), (torch.ones_like(t),))
-        return of_alpha, log_sigma.exp() * (2 * (of_sigma - of_alpha)).sqrt()
+            logs = [a.log() + 0 * t for a in (alpha, sigma)]  # alpha may be constant
+            of_alpha, of_sigma = (torch.autograd.grad(log.sum(), t, retain_graph=True)[0] for log in logs)
+        return of_alpha, sigma.detach() * (2 * (of_sigma - of_alpha)).sqrt()
