@@ -4,7 +4,8 @@ import torch
 from torch import Tensor
 
 from diffkit.core.condition import Condition
-from diffkit.core.guidance import Branches, guide
+from diffkit.core.guidance import Branches, guide, told
+from diffkit.core.variance import WithVariance
 from diffkit.standard.guidance.cfg import Cfg
 
 T = torch.tensor(0.5, dtype=torch.float64)
@@ -66,3 +67,33 @@ def test_no_guidance_is_the_model() -> None:
     model = Model()
     assert guide([], model, NULL)(torch.zeros(3, 2), T, TOLD).mean() == 4.5
     assert model.rows == [3]
+
+
+def test_v_is_that_of_the_condition_and_costs_no_call() -> None:
+    """With guidance that mixes the two branches, and with none; the sampler asks for x_0 and v at once."""
+    asked = []
+
+    def answer(x_t: Tensor, t: Tensor, given: Condition) -> tuple[Tensor, Tensor]:
+        asked.append(len(x_t))
+        assert given.vector is not None
+        return x_t * given.vector, 10 * given.vector.expand_as(x_t)
+
+    condition, null = Condition(torch.full((3, 2), 2.0)), Condition(torch.ones(3, 2))
+    x_t, t = torch.randn(3, 2), torch.tensor(0.5).double()
+    for guidances, x_0, rows in (
+        ([Cfg(3.0)], 4 * x_t, [6]),
+        ([Cfg(3.0), Cfg(1.5)], 4.5 * x_t, [6]),
+        ([], 2 * x_t, [3]),
+    ):
+        asked.clear()
+        denoise = told(guide(list(guidances), WithVariance(answer), null), condition)
+        assert isinstance(denoise, WithVariance)
+        got, v = denoise.answer(x_t, t)
+        torch.testing.assert_close(v, torch.full_like(x_t, 20.0))
+        assert asked == rows
+        torch.testing.assert_close(got, x_0)
+
+
+def test_a_plain_denoiser_gives_no_v() -> None:
+    denoise = told(guide([], lambda x_t, t, given: x_t, Condition()), Condition())
+    assert not isinstance(denoise, WithVariance)
