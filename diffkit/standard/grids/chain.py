@@ -7,7 +7,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from diffkit.core.errors import DiffkitError
-from diffkit.core.schedule import Schedule
+from diffkit.core.schedule import LOGSNR_LIMIT, Schedule
+from diffkit.standard.grids.span import start
 
 
 def on_chain(times: Float[Tensor, " n"], schedule: Schedule, chain: int | None) -> Float[Tensor, " n"]:
@@ -19,7 +20,7 @@ def on_chain(times: Float[Tensor, " n"], schedule: Schedule, chain: int | None) 
     """
     if chain is None:
         return times
-    n, end = len(times) - 1, schedule.span()[1]
+    n, end = len(times) - 1, start(schedule, -LOGSNR_LIMIT)
     last = math.ceil(end * chain)
     if n > last:
         beyond = "" if last == chain else f", {last} of them before the log-SNR of {schedule} falls below -20"

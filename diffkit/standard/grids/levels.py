@@ -56,7 +56,7 @@ class Exponential(Grid):
         """See `Grid`."""
         low, high = span(schedule, self.logsnr_min, self.logsnr_max)
         left = torch.linspace(1, 0, self.steps, dtype=torch.float64) ** self.rho
-        return on_chain(to_data(schedule, high - (high - low) * left), schedule, self.chain)
+        return on_chain(to_data(schedule, low + (high - low) * (1 - left)), schedule, self.chain)
 
 
 @dataclass(frozen=True)
