@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import torch
 from lightning import LightningModule, Trainer
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.optim import Optimizer
 
@@ -111,8 +111,7 @@ class DiffusionTask(LightningModule):
             losses, logsnr = self.model.loss(batch, t, eps, self.weighting, keep, self.bound)
         loss = self._mean(losses, t)
         if isinstance(self.density, AdaptiveDensity):
-            everywhere: Any = self.all_gather(torch.stack([t, losses.detach().double()], 1))
-            self.density.observe(*everywhere.reshape(-1, 2).unbind(1))
+            self.density.observe(*everywhere(torch.stack([t, losses.detach().double()], 1)).unbind(1))
         self.recent.append((losses.detach(), logsnr))
         self.batches += 1
         if loss.device.type == "cpu":
@@ -201,6 +200,15 @@ class DiffusionTask(LightningModule):
 
 
 _ALL = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.CUDNN_ATTENTION, SDPBackend.MATH]
+
+
+def everywhere(rows: Tensor) -> Tensor:
+    """The rows of all devices, in the same order on each."""
+    if not distributed.is_initialized():
+        return rows
+    parts = [torch.empty_like(rows) for _ in range(distributed.get_world_size())]
+    distributed.all_gather(parts, rows)
+    return torch.cat(parts)
 
 
 def spread(u: Tensor, stratify: str) -> Tensor:

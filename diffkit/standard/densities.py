@@ -138,7 +138,7 @@ class Importance(AdaptiveDensity):
     def forward(self, schedule: Schedule, u: Rows) -> Rows:
         """See `TimeDensity`."""
         edges = self._edges()
-        cell = torch.searchsorted(edges[1:-1], u, right=True)
+        cell = torch.searchsorted(edges[1:-1], u.contiguous(), right=True)
         below, above = edges[cell], edges[cell + 1]
         t = (cell + ((u - below) / (above - below)).clamp(0, 1)) / self.cells
         return on_chain(t, self.chain)

@@ -11,6 +11,7 @@ import diffkit
 from diffkit import DiffkitError
 from diffkit.compose.build import build
 from diffkit.core.objective import on_chain
+from diffkit.run import module
 from diffkit.run.checkpoint import Checkpoints, newest
 from diffkit.run.module import spread
 from diffkit.run.sample import sample
@@ -82,11 +83,15 @@ def test_devices_see_the_losses_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
     batches = [{"x": torch.randn(rows, *spec), "label": torch.zeros(rows, dtype=torch.long)} for _ in tasks]
     drawn = [(torch.rand(rows, dtype=torch.float64), torch.randn(rows, *spec), None) for _ in tasks]
     gathered: list[Tensor] = []
-    for turn in ("collect", "observe"):
+
+    def collect(mine: Tensor) -> Tensor:
+        gathered.append(mine)
+        return mine
+
+    for everywhere in (collect, lambda mine: torch.cat(gathered)):
+        monkeypatch.setattr(module, "everywhere", everywhere)
         for task, batch, random in zip(tasks, batches, drawn, strict=True):
             monkeypatch.setattr(task, "draw", lambda rows, random=random: random)
-            answer = (lambda a: gathered.append(a) or a) if turn == "collect" else (lambda a: torch.stack(gathered[:2]))
-            monkeypatch.setattr(task, "all_gather", answer)
             with torch.no_grad():
                 task.density.seen.zero_()
                 task.density.squares.zero_()
