@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
-from scipy.special import betaincinv
 from torch import Tensor
 
 from diffkit.core.grid import Grid
@@ -74,6 +73,8 @@ class Beta(Grid):
 
     def __call__(self, schedule: Schedule) -> Float[Tensor, " n"]:
         """See `Grid`."""
+        from scipy.special import betaincinv
+
         share = torch.linspace(1, 0, self.steps + 1, dtype=torch.float64)
         quantiles = torch.from_numpy(betaincinv(self.a, self.b, share.numpy()))
         return on_chain(start(schedule, self.logsnr_min) * quantiles, schedule, self.chain)
