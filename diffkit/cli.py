@@ -18,6 +18,7 @@ diffkit: compose a diffusion model from parts, and run it.
   diffkit sample   run=last [key=value ...]   draw samples of a run or bundle: prompt="a seven" n=16
   diffkit evaluate run=last [key=value ...]   metrics of fresh samples against held-out data
   diffkit check    [key=value ...]            what a training run would be made of; trains nothing
+  diffkit verify   [kind[=name] ...]          prove parts against exact answers: orders, errors; --plot FOLDER draws
   diffkit list     [kind]                     the parts on offer
   diffkit plugins  [--json]                   the installed plugins
 
@@ -34,7 +35,8 @@ diffkit: compose a diffusion model from parts, and run it.
 def main() -> None:
     """Run the command of `sys.argv` and exit.
 
-    The status is 0 for a run that finished, 2 for a mistake of the user's, 3 for a run that failed by itself.
+    The status is 0 for a run that finished, 2 for a mistake of the user's, 3 for a run that failed by itself, and 1
+    where `verify` found a part that does not keep its contract.
     """
     arguments = sys.argv[1:]
     debug = "--debug" in arguments
@@ -69,21 +71,26 @@ def _show_warning(show: Callable[..., None]) -> Callable[..., None]:
 
 def _use_files(arguments: Sequence[str]) -> list[str]:
     """Take `--plugin FILE` out of the arguments, and use the files."""
-    rest, files, words = [], [], iter(arguments)
-    for word in words:
-        flag, equals, value = word.partition("=")
-        if flag != "--plugin":
-            rest.append(word)
-            continue
-        file = value if equals else next(words, "")
-        if not file:
-            raise DiffkitError("--plugin needs a file: --plugin ./my_sampler.py")
-        files.append(Path(file).resolve())
+    rest, files = _option("--plugin", "a file: --plugin ./my_sampler.py", arguments)
     if files:
         from diffkit.compose.registry import add_files
 
-        add_files(files)
+        add_files([Path(file).resolve() for file in files])
     return rest
+
+
+def _option(flag: str, wanted: str, arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Take `flag VALUE` and `flag=VALUE` out of the arguments; gives the others, and the values."""
+    rest, values, words = list[str](), list[str](), iter(arguments)
+    for word in words:
+        name, equals, value = word.partition("=")
+        if name != flag:
+            rest.append(word)
+            continue
+        values.append(value if equals else next(words, ""))
+        if not values[-1]:
+            raise DiffkitError(f"{flag} needs {wanted}")
+    return rest, values
 
 
 def _dispatch(arguments: Sequence[str]) -> int:
@@ -132,6 +139,36 @@ def _check(arguments: Sequence[str]) -> int:
     from diffkit.compose.report import report
 
     return run("train", lambda cfg, _: print(report(cfg)), arguments)
+
+
+def _verify(arguments: Sequence[str]) -> int:
+    """Hold parts against their contracts; 1 if one of them fails."""
+    words, folders = _option("--plot", "a folder: --plot ./pictures", arguments)
+    import torch
+
+    from diffkit.testing.report import chosen, verify
+    from diffkit.testing.table import HEAD, cells, failures, tables
+
+    torch.set_num_threads(1)  # the tensors are small: threads would only wait for each other
+    settings, rows = chosen(words), []
+    for row in verify(settings):
+        rows.append(row)
+        if sys.stderr.isatty():
+            print(f"\r\x1b[K{len(rows)} of {len(settings)}: {row.setting}", end="", file=sys.stderr, flush=True)
+    if sys.stderr.isatty():
+        print("\r\x1b[K", end="", file=sys.stderr)
+    terminal = sys.stdout.isatty()
+    for head, lines in tables(rows) if terminal else [(HEAD, [cells(row) for row in rows])]:
+        _table([name.replace(" ", "\n") for name in head], lines)
+    for folder in folders:
+        from diffkit.testing.figures import draw
+
+        for file in draw(rows, Path(folder)):
+            print(f"Drew {file}", file=sys.stderr)
+    failed = failures(rows)
+    seconds = sum(row.seconds for row in rows)
+    print(*failed, f"{len(failed)} of {len(rows)} failed, in {seconds:.0f} s", sep="\n", file=sys.stderr)
+    return 1 if failed else 0
 
 
 def _list(arguments: Sequence[str]) -> int:
@@ -204,7 +241,7 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table(box=None, header_style="bold", pad_edge=False)
+    table = Table(box=None, header_style="bold", pad_edge=False, collapse_padding=len(head) > 9)
     for name in head:
         table.add_column(name, overflow="fold")
     for row in rows:
@@ -217,6 +254,7 @@ _VERBS: dict[str, Callable[[Sequence[str]], int]] = {
     "sample": _sample,
     "evaluate": _evaluate,
     "check": _check,
+    "verify": _verify,
     "list": _list,
     "plugins": _plugins,
 }

@@ -37,7 +37,7 @@ class Sampler(ABC):
     @property
     @abstractmethod
     def order(self) -> int:
-        """The order of convergence of its deterministic form."""
+        """The order of convergence: of its solution, or of its samples' moments where it draws noise (the weak order)."""
 
     @abstractmethod
     def steps(
