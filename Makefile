@@ -52,4 +52,5 @@ $(VENV)/.demo: $(VENV)/.torch pyproject.toml
 
 $(VENV)/.dev: $(VENV)/.torch pyproject.toml
 	$(PIP) -e '.[dev]'
+	$(PIP) --no-deps k-diffusion azula
 	@touch $@ $(VENV)/.demo

@@ -1,17 +1,20 @@
-"""Print constraints.txt: the versions, as installed here, of everything that diffkit[dev] needs."""
+"""Print constraints.txt: the versions, as installed here, of everything that diffkit[dev] and the tests need."""
 
-from importlib.metadata import PackageNotFoundError, distribution
+from importlib.metadata import PackageNotFoundError, distribution, version
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 HEADER = """\
-# The tested set: everything that `pip install -e .[dev]` brings, on Python 3.11. Install torch first, by itself, so
+# The tested set: everything that `make test` installs, on Python 3.11. Install torch first, by itself, so
 # that the build of your choice (CPU or CUDA) is kept:
 #   pip install -c constraints.txt torch && pip install -c constraints.txt -e .
 # Made by `python .ci/constraints.py > constraints.txt` in an environment whose tests pass.
 """
+
+ALONE = ("azula", "k-diffusion")
+"""Installed without what they need: the Makefile says so too."""
 
 
 def closure(wanted: Requirement, found: dict[str, str], seen: set[tuple[str, str]]) -> None:
@@ -37,7 +40,8 @@ def main() -> None:
     found: dict[str, str] = {}
     closure(Requirement("diffkit[dev]"), found, set())
     del found["diffkit"]
-    print(HEADER + "\n".join(f"{name}=={version}" for name, version in sorted(found.items())))
+    found |= {name: version(name) for name in ALONE}
+    print(HEADER + "\n".join(f"{name}=={number}" for name, number in sorted(found.items())))
 
 
 if __name__ == "__main__":
