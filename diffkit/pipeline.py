@@ -11,7 +11,7 @@ from torch import Tensor
 from diffkit.compose.build import build_sampling
 from diffkit.core.data import Data, DataSpec
 from diffkit.core.errors import DiffkitError
-from diffkit.core.grid import Grid
+from diffkit.core.grid import FittedGrid, Grid
 from diffkit.core.guidance import Guidance
 from diffkit.core.model import DiffusionModel
 from diffkit.core.sampler import Sampler
@@ -81,10 +81,22 @@ class Pipeline:
         Raises `DiffkitError` for conditions that the model does not know, for values that a part does not allow, and
         for lists of another length than `n`.
         """
-        sampling = self._sampling(sampler, grid, steps, guidance, scale)
+        sampling = self._sampling(sampler, grid, steps, guidance, scale).fitted(self.model, self.spec)
         rows = self._rows(n, text, label, negative, bool(sampling.guidance))
         x = generate(self.model, self.spec, sampling, rows.columns, range(rows.rows), seed, rows.negative, batch_size)
         return Samples(x, rows.columns, self.saved.data())
+
+    def fit_grid(
+        self, grid: FittedGrid | str = "optimised", steps: int | None = None, sampler: Sampler | str | None = None
+    ) -> Grid:
+        """A grid fitted to the model and the sampler once, for `sample(grid=...)` again and again.
+
+        Raises `DiffkitError` for a grid that is not of that kind, or a sampler that it cannot be fitted to.
+        """
+        asked = self._sampling(sampler, grid, steps, None, None)
+        if not isinstance(asked.grid, FittedGrid):
+            raise DiffkitError(f"the grid {grid!r} needs no fit: it depends on the schedule alone; choose optimised")
+        return asked.fitted(self.model, self.spec).grid
 
     def _rows(self, n: int | None, text: Any, label: Any, negative: Any, guided: bool) -> Request:
         """One row for each sample, where a request counts samples for each prompt."""

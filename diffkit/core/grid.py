@@ -1,10 +1,12 @@
 """Grids: the times at which a sampler stops on its way."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 from jaxtyping import Float
 from torch import Tensor
 
+from diffkit.core.sampler import Sampler
 from diffkit.core.schedule import Schedule
 
 
@@ -18,4 +20,23 @@ class Grid(ABC):
         """`steps + 1` falling times in float64.
 
         The first has a log-SNR of at least -20 (so that alpha is not 0); the last is exactly 0.
+        """
+
+
+class FittedGrid(Grid):
+    """A grid whose times are found for the model at hand. Called as it is, it gives the times that it starts from."""
+
+    rows: int
+
+    @abstractmethod
+    def fit(
+        self,
+        denoise: Callable[[Tensor, Tensor], Tensor],
+        schedule: Schedule,
+        sampler: Sampler,
+        x: Float[Tensor, " b *d"],
+    ) -> Grid:
+        """The grid that suits `denoise` and `sampler`, found on the way of `x`, `rows` states at its first time.
+
+        Raises `DiffkitError` for a sampler that it cannot be fitted to.
         """

@@ -36,9 +36,10 @@ def showcase(data: Data, model: DiffusionModel, rows: int) -> dict[str, Any]:
     return rows_of(columns, torch.tensor([kinds[i % len(kinds)] for i in range(rows)]))
 
 
-def draw(parts: Parts, model: DiffusionModel, folder: RunFolder, rows: int, seed: int) -> dict[str, Any]:
+def draw(
+    data: Data, model: DiffusionModel, sampling: Sampling, folder: RunFolder, rows: int, seed: int
+) -> dict[str, Any]:
     """Draw the final samples: `samples.npz`, `grid.png`, `strip.png`. Gives the pictures, and the rows of a table."""
-    data, sampling = parts.data, Sampling(parts.sampler, parts.grid, tuple(parts.guidance))
     columns = showcase(data, model, rows)
     x = generate(model, data.spec, sampling, columns, range(rows), seed)
     arrays = {name: c.numpy() if isinstance(c, Tensor) else np.array(c) for name, c in columns.items()}
@@ -64,11 +65,12 @@ def show(loggers: Sequence[Logger], drawn: Mapping[str, Any], step: int) -> None
     log(loggers, "table", Table(["id", "condition", "sample"], drawn["rows"]), step)
 
 
-def judge(parts: Parts, model: DiffusionModel, loggers: Sequence[Logger], step: int, seed: int) -> None:
+def judge(
+    parts: Parts, model: DiffusionModel, sampling: Sampling, loggers: Sequence[Logger], step: int, seed: int
+) -> None:
     """Evaluate, log and print the metrics that the config names."""
     if not parts.metrics:
         return
-    sampling = Sampling(parts.sampler, parts.grid, tuple(parts.guidance))
     scores = evaluate_model(model, parts.data, sampling, parts.metrics, seed=seed)
     values = {f"{name}/{key}": score[key] for name, score in scores.items() for key in ("value", "real")}
     for logger in loggers:

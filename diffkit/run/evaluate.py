@@ -100,6 +100,7 @@ def evaluate(cfg: DictConfig) -> Scores:
     rows = count(data, n)
     with progress(rows, sampling.grid.steps) as watch:
         model = saved.model.to(device)
+        sampling = sampling.fitted(model, data.spec)
         scores = evaluate_model(model, data, sampling, metrics, rows, seed, batch_size, watch)
     Console().print(table(scores, f"{rows} samples of {saved.folder}"))
     choices = {name: asked[name] for name in ("sampler", "grid", "guidance")}

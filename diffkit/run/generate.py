@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from diffkit.core.condition import Condition
 from diffkit.core.data import DataSpec, rows_of
-from diffkit.core.grid import Grid
+from diffkit.core.grid import FittedGrid, Grid
 from diffkit.core.guidance import Denoise, Guidance, guide, told
 from diffkit.core.model import DiffusionModel
 from diffkit.core.noise import Noise
@@ -34,6 +34,19 @@ class Sampling:
     def check(self, model: DiffusionModel) -> None:
         """Raise `DiffkitError` if the grid or the sampler does not suit the model; called before any long work."""
         calls(self.sampler, model.schedule, self.grid(model.schedule), model.learn_variance)
+
+    def fitted(self, model: DiffusionModel, spec: DataSpec) -> "Sampling":
+        """With a grid that is fitted to the model, without condition and guidance, where the grid is of that kind."""
+        if not isinstance(self.grid, FittedGrid):
+            return self
+        like, rows = _like(model), self.grid.rows
+        wide = torch.promote_types(like.dtype, torch.float32)
+        with evaluating(model), torch.no_grad():
+            denoise = told(_bare(model, like.dtype, wide), model.conditioners.null(rows))
+            shape = model.codec.encode(like.new_zeros(1, *spec.shape)).shape[1:]
+            noise = Noise(0, range(rows))(like.new_empty(rows, *shape, dtype=wide))
+            x = prior(model.schedule, self.grid(model.schedule), noise)
+            return replace(self, grid=self.grid.fit(denoise, model.schedule, self.sampler, x))
 
 
 def generate(

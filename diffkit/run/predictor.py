@@ -52,6 +52,10 @@ class Predictor(LightningModule):
     def _batch(self, index: Tensor) -> Batch:
         return {"id": index, "seed": torch.full_like(index, self.seed), **rows_of(self.rows.columns, index)}
 
+    def on_predict_start(self) -> None:
+        """Fit the grid, where it is of that kind, now that the model is on its device."""
+        self.sampling = self.sampling.fitted(self.model, self.spec)
+
     def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The batch's samples, in the data's own units."""
         ids = batch["id"].tolist()

@@ -79,6 +79,7 @@ def _draw(predictor: Predictor, trainer: Trainer, data: Data, out: Path) -> dict
     grid = pictures.grid(data, x, predictor.rows.columns)
     pictures.save(grid, out / "grid.png")
     predictor.to(trainer.strategy.root_device)
+    predictor.on_predict_start()  # where nothing was missing, nothing was predicted
     with trainer.precision_plugin.predict_step_context(), torch.inference_mode():
         shown = predictor.film()
     strip = pictures.strip(data, shown)

@@ -209,8 +209,10 @@ def _close(job: Job) -> None:
     task, seed = job.parts.task, job.choices["seed"]
     model = task.ema.to(job.trainer.strategy.root_device)
     closing.keep_bundle(job.loggers, job.folder, task.updates)
+    parts = job.parts
+    sampling = Sampling(parts.sampler, parts.grid, tuple(parts.guidance)).fitted(model, parts.data.spec)
     if job.choices["samples"]:
-        drawn = closing.draw(job.parts, model, job.folder, job.choices["samples"], seed)
+        drawn = closing.draw(parts.data, model, sampling, job.folder, job.choices["samples"], seed)
         closing.show(job.loggers, drawn, task.updates)
-    closing.judge(job.parts, model, job.loggers, task.updates, seed)
+    closing.judge(parts, model, sampling, job.loggers, task.updates, seed)
     print(f"The run is in {job.folder.path}: look at samples/grid.png and samples/strip.png there.")

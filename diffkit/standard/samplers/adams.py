@@ -35,7 +35,7 @@ class Measure:
 
 
 @lru_cache(maxsize=4)
-def _gauss(points: int) -> tuple[Float[Tensor, " q"], Float[Tensor, " q"]]:
+def gauss(points: int) -> tuple[Float[Tensor, " q"], Float[Tensor, " q"]]:
     """The Gauss-Legendre rule on [0, 1]."""
     x, w = np.polynomial.legendre.leggauss(points)
     return torch.from_numpy((x + 1) / 2), torch.from_numpy(w / 2)
@@ -43,7 +43,7 @@ def _gauss(points: int) -> tuple[Float[Tensor, " q"], Float[Tensor, " q"]]:
 
 def in_place(form: FormName, ends: Ends) -> Measure:
     """Polynomials in the form's own place: exact with few points."""
-    u, w = _gauss(4)
+    u, w = gauss(4)
     shape = FORMS[form]
     scale_s = shape.scale(ends.alpha_s, ends.sigma_s)
     first, last = shape.place(ends.alpha_t, ends.sigma_t), shape.place(ends.alpha_s, ends.sigma_s)
@@ -59,7 +59,7 @@ def in_lambda(form: FormName, ends: Ends, rate: float = 1.0) -> Measure:
     For `x0`, a `rate` g above 1 is that of the SDE with noise: the weight is $\alpha_s g e^{-g (\lambda_s - \lambda)}$,
     and x_t is kept less.
     """
-    u, w = _gauss(64)
+    u, w = gauss(64)
     h, level = ends.h, ends.sigma_t / ends.alpha_t
     finite = torch.where(h.isfinite(), h, 0.0)[:, None]
     start = ends.alpha_t.log() - ends.sigma_t.log()
@@ -68,7 +68,7 @@ def in_lambda(form: FormName, ends: Ends, rate: float = 1.0) -> Measure:
         whole, falls = -ends.alpha_s * level * (1 - ends.ratio), torch.exp(-finite * u)
         weights = -(ends.alpha_s * level)[:, None] * finite * falls * w
         return Measure(ends.alpha_s / ends.alpha_t, whole, place, points, weights)
-    keep = ends.sigma_s / ends.sigma_t * torch.exp((1 - rate) * h)
+    keep = ends.sigma_s / ends.sigma_t * torch.exp((1 - rate) * finite[:, 0])
     whole = -ends.alpha_s * torch.expm1(-rate * h)
     weights = (ends.alpha_s * rate)[:, None] * finite * torch.exp(-rate * finite * (1 - u)) * w
     return Measure(keep, whole, place, points, weights)

@@ -27,7 +27,7 @@ class Lms(Sampler):
     """
 
     form: Literal["eps", "v", "flow"] = "eps"
-    order: Literal[1, 2, 3, 4] = 4  # type: ignore[assignment]
+    order: Literal[1, 2, 3, 4] = 4
 
     def steps(
         self,
