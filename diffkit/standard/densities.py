@@ -74,16 +74,16 @@ class Mode(TimeDensity):
 
     $$ t = 1 - u - s \left(\cos^2 \tfrac{\pi u}{2} - 1 + u\right), \qquad u \sim U $$
 
-    for s = `scale`: uniform at 0, more of the middle above, more of the ends below.
+    for s = `peak`: uniform at 0, more of the middle above, more of the ends below.
     Esser et al. 2024, Scaling Rectified Flow Transformers.
     """
 
-    scale: Annotated[float, Range(-1, 2 / (pi - 2))] = 1.29
+    peak: Annotated[float, Range(-1, 2 / (pi - 2))] = 1.29
     chain: Count | None = None
 
     def __call__(self, schedule: Schedule, u: Rows) -> Rows:
         """See `TimeDensity`."""
-        t = 1 - u - self.scale * ((pi / 2 * u).cos().square() - 1 + u)
+        t = 1 - u - self.peak * ((pi / 2 * u).cos().square() - 1 + u)
         return on_chain(t.clamp(0, 1), self.chain)  # rounding may leave the interval by 1e-16
 
 

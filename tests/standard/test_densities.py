@@ -154,3 +154,15 @@ def test_the_share_of_times_that_stays_uniform() -> None:
         density.observe(torch.tensor([0.2, 0.7]).double(), torch.tensor([1.0, 0.0]).double())
     later = (density(Cosine(), quantiles()) > 0.5).double().mean().item()
     assert later == pytest.approx(0.2, abs=2e-3)
+
+
+class Forgetful(Importance):
+    """Follows the losses, and does not correct for it."""
+
+    def correction(self, t: Tensor) -> Tensor:
+        return torch.ones_like(t)
+
+
+def test_a_density_that_changes_the_objective_is_caught() -> None:
+    with pytest.raises(AssertionError, match="the corrected mean of t² after losses is off"):
+        check_density(Forgetful(), Cosine())
