@@ -92,8 +92,13 @@ def _page(kind: Kind, registry: Registry) -> str:
         "## The parts",
         "",
     ]
+    first: dict[str, str] = {}
     for name, entry in zip(names, entries, strict=True):
-        lines += [f"::: {_where(entry.component.target)}", f"    options: {_PART % (name, name)}", ""]
+        where = _where(entry.component.target)
+        if first.setdefault(where, name) != name:
+            lines += [f"### {name}", "", f"The same part as [`{first[where]}`](#{where}).", ""]
+            continue
+        lines += [f"::: {where}", f"    options: {_PART % (name, name)}", ""]
         lines += _keys(f"{kind.name}.{name}" if kind.many else kind.name, registry.load(kind.name, name))
     return "\n".join(lines)
 

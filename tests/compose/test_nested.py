@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import small
 import yaml
 from omegaconf import OmegaConf
 from strangers import Install, entry
@@ -12,6 +13,7 @@ from diffkit import compose, create
 from diffkit.compose.build import build_sampling, part
 from diffkit.compose.report import report
 from diffkit.core.errors import DiffkitError
+from diffkit.run import bundle
 from diffkit.standard.samplers.ddim import Ddim
 from diffkit.standard.samplers.heun import Heun
 from diffkit.standard.schedules import Cosine, Flow, Linear, Shifted, ZeroSnr
@@ -146,7 +148,7 @@ def test_values_of_another_kind_are_explained_by_their_own_part(mine: None) -> N
 
 def test_within_a_part_of_a_list(mine: None) -> None:
     cfg = compose(["guidance=[cfg,where]", "sampler@guidance.where.base=heun"])
-    assert cfg.guidance.where == {"_part_": "where", "base": {"_part_": "heun"}}
+    assert cfg.guidance.where._part_ == "where" and cfg.guidance.where.base._part_ == "heun"
     assert build_sampling(cfg)[2][1].base == Heun()
 
 
@@ -194,6 +196,13 @@ def test_a_saved_runs_own_choice_comes_back_whole_and_can_be_changed(mine: None,
 def test_what_a_saved_run_says_is_data_there_too(mine: None, tmp_path: Path, base: Any, words: str) -> None:
     with pytest.raises(DiffkitError, match=words):
         compose([saved(tmp_path / "run", {"_part_": "twice", "base": base})], "sample")
+
+
+def test_a_bundle_keeps_it(tmp_path: Path) -> None:
+    base = {"_part_": "zero_snr", "base": {"_part_": "linear", "steps": 50}}
+    config = small.choices("none", "moons") | {"schedule": {"_part_": "shifted", "logsnr_shift": 1.0, "base": base}}
+    bundle.save(tmp_path, small.model(config), config, part("data", config["data"], seed=0).spec)
+    assert bundle.load(tmp_path).model.schedule == Shifted(ZeroSnr(Linear(steps=50)), 1.0)
 
 
 def test_check_shows_it() -> None:
