@@ -57,24 +57,24 @@ def covering(kinds: Mapping[str, Sequence[str]], refused: Collection[Pair] = ())
 
     Raises `AssertionError` for a pair that is not refused, but whose row nothing completes.
     """
-    left = sorted(pairs(kinds) - set(refused), key=sorted)
+    left = pairs(kinds) - set(refused)
     rows: list[dict[str, str]] = []
-    while left:
-        row = _row(kinds, refused, left)
-        covered = {frozenset(pair) for pair in combinations(row.items(), 2)}
-        left = [pair for pair in left if pair not in covered]
-        rows.append({kind: row[kind] for kind in kinds})
+    for pair in sorted(left, key=sorted):
+        if pair in left:
+            row = _row(kinds, refused, pair, left)
+            left -= {frozenset(covered) for covered in combinations(row.items(), 2)}
+            rows.append({kind: row[kind] for kind in kinds})
     return rows
 
 
-def _row(kinds: Mapping[str, Sequence[str]], refused: Collection[Pair], left: Sequence[Pair]) -> dict[str, str]:
-    """The first pair that is left, with the parts of the other kinds that cover the most of the others."""
-    row = dict(sorted(left[0]))
+def _row(kinds: Mapping[str, Sequence[str]], refused: Collection[Pair], pair: Pair, left: set[Pair]) -> dict[str, str]:
+    """A pair, with the parts of the other kinds that cover the most of the pairs that are left."""
+    row = dict(sorted(pair))
     for kind in [k for k in kinds if k not in row]:
-        chosen = set(row.items())
+        chosen = list(row.items())
         fit = [name for name in kinds[kind] if not any(frozenset({(kind, name), c}) in refused for c in chosen)]
         require(bool(fit), sorted(row.items()), f"fit together, but with no {kind}")
-        gain = {name: sum((kind, name) in pair and pair <= {(kind, name), *chosen} for pair in left) for name in fit}
+        gain = {name: sum(frozenset({(kind, name), c}) in left for c in chosen) for name in fit}
         row[kind] = max(fit, key=gain.__getitem__)
     return row
 
