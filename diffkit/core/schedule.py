@@ -35,13 +35,14 @@ class Schedule(ABC):
     def _bracket(self, logsnr: Float[Tensor, "*b"]) -> tuple[Float[Tensor, "*b"], Float[Tensor, "*b"]]:
         """Two neighbouring float64 times, before the log-SNR falls below `logsnr` and after."""
         logsnr = logsnr.double()
-        low, high = torch.zeros_like(logsnr), torch.ones_like(logsnr)
-        for _ in range(62):
-            # halving the bit patterns, which are in the order of the numbers, finds times near 0 to all their digits
-            middle = ((low.view(torch.int64) + high.view(torch.int64)) >> 1).view(torch.float64)
-            noisier = self.logsnr(middle) < logsnr
-            low, high = torch.where(noisier, low, middle), torch.where(noisier, middle, high)
-        return low, high
+        # the bit patterns of times are in their order: cutting their range finds times near 0 to all their digits
+        low, high = (torch.full_like(logsnr, end).view(torch.int64) for end in (0.0, 1.0))
+        cuts = torch.arange(1, 16, device=logsnr.device).reshape(-1, *[1] * logsnr.ndim)
+        for _ in range(17):
+            step = ((high - low) >> 4).clamp(min=1)
+            kept = (self.logsnr(torch.minimum(low + step * cuts, high).view(torch.float64)) >= logsnr).sum(0)
+            low, high = torch.minimum(low + step * kept, high), torch.where(kept < 15, low + step * (kept + 1), high)
+        return low.view(torch.float64), high.view(torch.float64)
 
     def span(self) -> tuple[float, float]:
         """The first and the last time at which the log-SNR is within its limit: `(just above 0, at most 1)`."""
