@@ -48,13 +48,7 @@ class Ends:
         fresh = eta**2 * (1 - self.ratio) * (1 + self.ratio)
         return replace(self, sigma_s=self.sigma_s * (1 - fresh).sqrt()), self.sigma_s * fresh.sqrt()
 
-    def between(self, schedule: Schedule, share: float) -> tuple[Float[Tensor, " n"], "Ends"]:
-        """Times within the steps, that `share` of the way in lambda, and the steps' beginnings up to there.
-
-        Where a step ends at sigma_s = 0 there is no such time: it is t itself.
-        """
-        whole = self.h
-        logsnr = 2 * (self.alpha_t.log() - self.sigma_t.log() + share * torch.where(whole.isfinite(), whole, 0.0))
-        times = schedule.time(logsnr)
-        alpha, sigma = schedule(times)
-        return times, replace(self, alpha_s=alpha, sigma_s=sigma)
+    def logsnr(self, shares: Float[Tensor, " k"]) -> Float[Tensor, "n k"]:
+        """The log-SNR at `shares` of the way in lambda; that at t all the way where a step ends at sigma_s = 0."""
+        whole = torch.where(self.h.isfinite(), self.h, 0.0)
+        return 2 * ((self.alpha_t.log() - self.sigma_t.log())[:, None] + whole[:, None] * shares)

@@ -28,6 +28,8 @@ class Form:
     scale: Callable[[Levels, Levels], Levels]
     place: Callable[[Levels, Levels], Levels]
     mix: Callable[[Levels, Levels], tuple[Levels, Levels]]
+    level: Callable[[Levels], Levels]
+    """The noise level sigma / alpha at a place."""
 
 
 def _hypot(alpha: Levels, sigma: Levels) -> Levels:
@@ -36,11 +38,23 @@ def _hypot(alpha: Levels, sigma: Levels) -> Levels:
 
 FORMS: dict[FormName, Form] = {
     # exponential integrators: DPM-Solver++
-    "x0": Form(lambda a, s: s, lambda a, s: a / s, lambda a, s: (torch.zeros_like(a), torch.ones_like(a))),
+    "x0": Form(
+        lambda a, s: s,
+        lambda a, s: a / s,
+        lambda a, s: (torch.zeros_like(a), torch.ones_like(a)),
+        lambda place: 1 / place,
+    ),
     # the variance-exploding ODE: DDIM, EDM
-    "eps": Form(lambda a, s: a, lambda a, s: s / a, lambda a, s: (1 / s, -a / s)),
+    "eps": Form(lambda a, s: a, lambda a, s: s / a, lambda a, s: (1 / s, -a / s), lambda place: place),
     # the angle of a variance-preserving path
-    "v": Form(_hypot, lambda a, s: torch.atan2(s, a), lambda a, s: (a / s / _hypot(a, s), -_hypot(a, s) / s)),
+    "v": Form(
+        _hypot, lambda a, s: torch.atan2(s, a), lambda a, s: (a / s / _hypot(a, s), -_hypot(a, s) / s), torch.tan
+    ),
     # the straight path
-    "flow": Form(lambda a, s: a + s, lambda a, s: s / (a + s), lambda a, s: (1 / s, -(a + s) / s)),
+    "flow": Form(
+        lambda a, s: a + s,
+        lambda a, s: s / (a + s),
+        lambda a, s: (1 / s, -(a + s) / s),
+        lambda place: place / (1 - place),
+    ),
 }

@@ -1,7 +1,7 @@
 """The loop of every sampler that makes one call a step: a table of coefficients is all that it needs."""
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from jaxtyping import Float
@@ -32,12 +32,13 @@ def multistep(
     times: Float[Tensor, " m"],
     noise: Callable[[Tensor], Tensor],
     table: Table,
+    before: Sequence[Tensor] = (),
 ) -> Iterator[State]:
-    """Walk the times by the table."""
+    """Walk the times by the table; `before` are slopes from before the first time, the newest first."""
     keeps, pulls, until = table.keep.tolist(), table.pull.tolist(), times.tolist()
     spreads = [0.0] * len(keeps) if table.spread is None else table.spread.tolist()
     mixes = None if table.mix is None else list(zip(*(m.tolist() for m in table.mix), strict=True))
-    slopes: deque[Tensor] = deque(maxlen=table.pull.shape[1])
+    slopes = deque(before, maxlen=table.pull.shape[1])
     for i, t in enumerate(times[:-1].unbind()):
         x_0 = denoise(x, t)
         slopes.appendleft(x_0 if mixes is None else (x_0 * mixes[i][1]).add_(x, alpha=mixes[i][0]))
