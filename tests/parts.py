@@ -13,4 +13,5 @@ def every(kind: str, **injected: Any) -> list[Any]:
     return [pytest.param(create(kind, name, **injected), id=name) for name in registry().names(kind)]
 
 
-SCHEDULES = list(dict.fromkeys(create("schedule", name) for name in registry().names("schedule")))  # two names of one are one
+SCHEDULES = list(dict.fromkeys(create("schedule", name) for name in registry().names("schedule")))
+"""Every registered schedule, once where it has two names."""
