@@ -28,7 +28,7 @@ def _between(values: Float[Tensor, " n"], low: float, logsnr: Float[Tensor, " b"
 
 
 def time_at(schedule: Schedule, logsnr: Float[Tensor, " b"]) -> Float[Tensor, " b"]:
-    """`schedule.time`; t and 1 - t are right to a relative 2e-5, and beyond the path's ends they are those there."""
+    """`schedule.time`; t and 1 - t are right to a relative 2e-4, and beyond the path's ends they are those there."""
     low, times, _ = _table(schedule)
     return _between(times, low, logsnr)
 
