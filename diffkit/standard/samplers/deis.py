@@ -23,7 +23,8 @@ class Deis(Sampler):
 
     for the polynomial P through the last `order` answers for the noise, in the logarithm of the noise level
     sigma / alpha. (Polynomials in the level itself are `lms`.) Fewer answers in the first steps; first order in the
-    step to sigma_s = 0.
+    step to sigma_s = 0. Orders 2 and 3 are DPM-Solver's multistep methods 2M and 3M for the noise, with exact
+    integrals.
     Zhang and Chen 2022, Fast Sampling of Diffusion Models with Exponential Integrator.
     """
 

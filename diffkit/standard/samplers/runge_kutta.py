@@ -51,7 +51,7 @@ def runge_kutta(
     points = Points.of(schedule, times, ends, tableau.nodes, logsnr)
     rows = torch.zeros(len(tableau.rows), len(tableau.rows), dtype=torch.float64)
     for j, row in enumerate(tableau.rows):
-        rows[j, : len(row)] = torch.tensor(row)
+        rows[j, : len(row)] = torch.tensor(row, dtype=torch.float64)
     scale = shape.scale(points.alpha, points.sigma)
     weights = (scale[:, 1:] * (last - first)[:, None])[..., None] * rows
     single = (ends.sigma_s == 0) & (1.0 in tableau.nodes)

@@ -30,10 +30,10 @@ class Points:
         logsnr: Callable[[Float[Tensor, " j"]], Float[Tensor, "n j"]],
     ) -> "Points":
         """The beginning of each step, the points at `shares` of the way, to be found by `logsnr`, and the end."""
-        inner = sorted(set(shares) - {1.0})
-        found = schedule.time(logsnr(torch.tensor(inner, dtype=torch.float64)))
-        known = {s: (c, *schedule(c)) for s, c in zip(inner, found.unbind(1), strict=True)}
-        known |= {0.0: (times[:-1], ends.alpha_t, ends.sigma_t), 1.0: (times[1:], ends.alpha_s, ends.sigma_s)}
+        known = {0.0: (times[:-1], ends.alpha_t, ends.sigma_t), 1.0: (times[1:], ends.alpha_s, ends.sigma_s)}
+        if inner := sorted(set(shares) - known.keys()):
+            found = schedule.time(logsnr(torch.tensor(inner, dtype=torch.float64)))
+            known |= {s: (c, *schedule(c)) for s, c in zip(inner, found.unbind(1), strict=True)}
         columns = zip(*(known[share] for share in (0.0, *shares, 1.0)), strict=True)
         return cls(*(torch.stack(column, 1) for column in columns))
 
