@@ -23,18 +23,16 @@ class Ipndm(Sampler):
        \sum_j c_j\, \hat\varepsilon^{(-j)}, \qquad c = \frac{1}{24} (55, -59, 37, -9) $$
 
     for four answers: DDIM's step with the noise extrapolated. Fewer in the first steps. The coefficients are right for
-    equal steps in the noise level sigma / alpha. On any other grid the method is of second order, however many
-    answers it takes; `lms` has the coefficients for the grid at hand. (`pndm` starts with Runge-Kutta steps.)
+    equal steps in the noise level sigma / alpha alone. However many answers there are, the method is of second order
+    where the lengths of the steps change smoothly, and of first order where they change at once; `lms` has the
+    coefficients for the grid at hand. (`pndm` starts with Runge-Kutta steps.)
     Liu et al. 2022, Pseudo Numerical Methods for Diffusion Models on Manifolds; Zhang and Chen 2022, Fast Sampling of
     Diffusion Models with Exponential Integrator.
     """
 
-    answers: Literal[1, 2, 3, 4] = 4
+    answers: Literal[3, 4] = 4
 
-    @property
-    def order(self) -> int:
-        """2 where it extrapolates."""
-        return min(self.answers, 2)
+    order = 1
 
     def steps(
         self,

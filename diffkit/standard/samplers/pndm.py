@@ -18,16 +18,16 @@ from diffkit.standard.samplers.stages import single_step
 
 @dataclass(frozen=True)
 class Pndm(Sampler):
-    r"""Second order; one network call a step, four in each of the first three steps. Deterministic.
+    r"""First order on every grid; one network call a step, four in each of the first three steps. Deterministic.
 
     The first three steps are of the classical Runge-Kutta method in the noise level sigma / alpha; then comes
-    `ipndm` with four answers, whose coefficients are right for equal steps in the noise level. (Liu et al. put the
+    `ipndm` with four answers: second order where the lengths of the steps change smoothly. (Liu et al. put the
     nodes in the middle of a step's times. Here they are in the middle of its noise levels, so that the samples are the
     same on every schedule.)
     Liu et al. 2022, Pseudo Numerical Methods for Diffusion Models on Manifolds.
     """
 
-    order = 2
+    order = 1
     calls_per_step = 4
 
     def steps(
