@@ -1,11 +1,14 @@
 """The ways that diffusers' schedulers take, on given noise levels."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
-from parity.paths import eps
+from parity.paths import denoise, eps
 from parity.peers import in_float64
 from torch import Tensor
+
+Denoise = Callable[[Tensor, Tensor], Tensor]
 
 
 def ready(scheduler: Any, levels: Tensor) -> Any:
@@ -15,13 +18,13 @@ def ready(scheduler: Any, levels: Tensor) -> Any:
     return scheduler
 
 
-def preserving(scheduler: Any, x: Tensor, levels: Tensor) -> Tensor:
+def preserving(scheduler: Any, x: Tensor, levels: Tensor, denoise: Denoise = denoise) -> Tensor:
     """x / alpha after each step of a scheduler whose state is variance-preserving."""
     alphas, states = (1 + levels.square()).rsqrt(), []
     with in_float64():
         scheduler, state = ready(scheduler, levels), x * alphas[0]
         for i, t in enumerate(scheduler.timesteps):
-            answer = eps(state / alphas[i], levels[i])
+            answer = (state / alphas[i] - denoise(state / alphas[i], levels[i])) / levels[i]
             state = scheduler.step(answer, t, state, return_dict=False)[0]
             states.append(state / alphas[i + 1])
     return torch.stack(states)

@@ -59,12 +59,12 @@ class Problem:
         return lambda *args, **names: next(drawn)
 
 
-def denoise(x: Tensor, level: float) -> Tensor:
+def denoise(x: Tensor, level: float | Tensor) -> Tensor:
     """The mean of the data given x / alpha."""
     return ORACLE.x_0(x, 1.0, float(level))
 
 
-def eps(x: Tensor, level: float) -> Tensor:
+def eps(x: Tensor, level: float | Tensor) -> Tensor:
     return (x - denoise(x, level)) / float(level)
 
 

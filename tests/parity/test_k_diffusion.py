@@ -18,6 +18,7 @@ from diffkit.standard.samplers.dpm_2s_ancestral import Dpm2SAncestral
 from diffkit.standard.samplers.dpmpp_2m import DpmPp2M
 from diffkit.standard.samplers.dpmpp_2m_sde import DpmPp2MSde
 from diffkit.standard.samplers.dpmpp_2s_ancestral import DpmPp2SAncestral
+from diffkit.standard.samplers.dpmpp_sde import DpmPpSde
 from diffkit.standard.samplers.edm import EdmSampler
 from diffkit.standard.samplers.euler import Euler
 from diffkit.standard.samplers.euler_ancestral import EulerAncestral
@@ -77,6 +78,22 @@ def test_edm_with_the_same_noise(churn: float) -> None:
     with mock.patch.object(torch, "randn_like", problem.noises()):
         theirs = path(K.sample_heun, problem, s_churn=churn, s_noise=1.1)
     agree(theirs[-1], problem.path(EdmSampler(churn, 0.0, 1e9, 1.1))[-1])
+
+
+def test_dpmpp_sde_with_the_same_noise() -> None:
+    """Their noise over a step is that of one path, from a tree: here of two draws, one for each half."""
+    problem = Problem.of()
+    draw, first = problem.noises(), torch.zeros(())
+
+    def noise(begin: Tensor, end: Tensor) -> Tensor:
+        nonlocal first
+        if not any(torch.isclose(end, level, rtol=1e-9) for level in problem.levels[1:-1]):
+            first = draw()
+            return first
+        q = end / begin  # e^-h: the first half's noise falls with its square root
+        return (q.sqrt() * first + draw()) / (1 + q).sqrt()
+
+    agree(path(K.sample_dpmpp_sde, problem, noise_sampler=noise), problem.path(DpmPpSde()))
 
 
 def test_grids() -> None:
