@@ -1,5 +1,6 @@
 # make demo   set up, train on the digits, and say where the pictures are
 # make test   set up with everything for development, then run the tests
+# make report verify every part, and put what it says into docs/verify.md
 # make lint | types | docs   what CI runs besides; make site serves the documentation at http://127.0.0.1:8000
 #
 # PYTHON (3.11 or newer), VENV and JOBS (of the tests) may be set: make test PYTHON=python3.12 VENV=/tmp/venv JOBS=8
@@ -12,7 +13,7 @@ PIP = $(BIN)/python -m pip --disable-pip-version-check install -qq -c constraint
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 export NO_MKDOCS_2_WARNING = 1
 
-.PHONY: demo test lint types docs site
+.PHONY: demo test report lint types docs site
 .DELETE_ON_ERROR:
 
 # One thread in each process: OpenMP's threads spin while they wait for each other, and where anything else runs on the
@@ -22,6 +23,9 @@ demo: $(VENV)/.demo
 
 test: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
+
+report: $(VENV)/.dev
+	OMP_NUM_THREADS=1 $(BIN)/python docs/_site/report.py
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -43,6 +43,9 @@ def test_help_names_every_command(diffkit) -> None:  # type: ignore[no-untyped-d
         (["list", "samplr"], "no kind 'samplr': did you mean 'sampler'"),
         (["list", "sampler", "grid"], "one kind at most"),
         (["plugins", "--jason"], "takes --json alone"),
+        (["verify", "samplr"], "no kind 'samplr': did you mean 'sampler'"),
+        (["verify", "sampler=dim"], "no sampler 'dim': did you mean 'ddim'"),
+        (["verify", "--plot"], "--plot needs a folder"),
         (["check", "grid.steps=-1"], "grid.steps=-1 is not allowed"),
         (["train", "sampler=ddimm"], "did you mean 'ddim'"),
         (["train", "--plugin"], "--plugin needs a file"),
@@ -72,11 +75,29 @@ def test_an_unexpected_error_has_status_3_and_a_traceback(diffkit, monkeypatch) 
     assert status == 3 and "RuntimeError: boom" in error
 
 
+def test_verify_gives_a_line_for_each_part(diffkit) -> None:  # type: ignore[no-untyped-def]
+    status, out, error = diffkit("verify", "prediction=eps", "guidance")
+    rows = [line.split("\t") for line in out.splitlines()]
+    assert status == 0 and [row[0] for row in rows] == ["prediction=eps", "guidance=cfg"]
+    assert all(row[-3] == "pass" and row[-1] == "-" for row in rows)
+    assert error.startswith("0 of 2 failed")
+
+
+def test_verify_says_what_is_wrong_with_a_strangers_part(diffkit, install: Install) -> None:  # type: ignore[no-untyped-def]
+    """Status 1, the sentence in its line, and once more at the end."""
+    install("mine", MINE, still_sampler=SAMPLER)
+    status, out, error = diffkit("verify", "sampler=still", "prediction=eps")
+    still, eps = (line.split("\t") for line in out.splitlines())
+    assert status == 1 and still[0] == "sampler=still" and still[-3] == "fail" and eps[-3] == "pass"
+    assert still[-1].startswith("Still(pace=1.0): 0 states with 1 steps")
+    assert error.splitlines()[0] == f"sampler=still: {still[-1]}" and "1 of 2 failed" in error
+
+
 def test_list_shows_names_summaries_and_origins(diffkit, install: Install) -> None:  # type: ignore[no-untyped-def]
     install("mine", MINE, still_sampler=SAMPLER)
     rows = [line.split("\t") for line in diffkit("list", "sampler")[1].splitlines()]
     assert ["sampler", "still", "Stands still. More words that no list shows.", "mine 1.2"] in rows
-    assert [row[1] for row in rows][:4] == ["ddpm", "ddim", "heun", "dpmpp_2m"]
+    assert [row[1] for row in rows][:2] == ["ddpm", "ddim"]
     kinds = {line.split("\t")[0] for line in diffkit("list")[1].splitlines()}
     assert kinds >= {"data", "denoiser", "metric", "task"}
     assert all(len(row) == 4 and row[2] for row in rows)

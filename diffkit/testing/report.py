@@ -104,12 +104,16 @@ def _verify(setting: Setting, found: list[Figures]) -> None:
     """Raise what speaks against a part; `found` gets the figures of a sampler, also of one that fails, if it can."""
     prove(setting.kind, setting.name, setting.values)
     if setting.kind == "sampler":
-        sampler = build(setting.kind, setting.name, setting.values)
-        try:
-            found.append(measure(sampler))
-        finally:  # how it behaves says more than an error on the way
-            check_behaviour(sampler, schedules())
-        check_convergence(sampler, found[0].convergence)
+        verify_sampler(build(setting.kind, setting.name, setting.values), found)
+
+
+def verify_sampler(sampler: Sampler, found: list[Figures]) -> None:
+    """Raise what speaks against a sampler; its figures are added to `found`, if it can be measured at all."""
+    try:
+        found.append(measure(sampler))
+    finally:  # how it behaves says more than an error on the way
+        check_behaviour(sampler, schedules())
+    check_convergence(sampler, found[-1].convergence)
 
 
 def measure(sampler: Sampler) -> Figures:

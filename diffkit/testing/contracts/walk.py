@@ -49,6 +49,19 @@ def times_of(schedule: Schedule, steps: int, logsnr_min: float = -7.0, logsnr_ma
 
 
 @lru_cache(maxsize=256)
+def uneven_times(schedule: Schedule, steps: int, logsnr_min: float, logsnr_max: float) -> Float[Tensor, " n"]:
+    """Times that end `steps` steps in log-SNR, one in two of them half as long again, and the end.
+
+    A method that takes neighbouring steps for equal loses its order here.
+    """
+    lengths = torch.ones(steps, dtype=torch.float64)
+    lengths[1::2] = 1.5
+    way = torch.cat([torch.zeros(1, dtype=torch.float64), lengths.cumsum(0)]) / lengths.sum()
+    times = schedule.time(logsnr_min + (logsnr_max - logsnr_min) * way)
+    return torch.cat([times, torch.zeros(1, dtype=torch.float64)])
+
+
+@lru_cache(maxsize=256)
 def from_noise(schedule: Schedule, steps: int) -> Float[Tensor, " n"]:
     """Times of equal steps in log-SNR from almost no signal to the data."""
     return times_of(schedule, steps, schedule.logsnr(torch.tensor(schedule.span()[1], dtype=torch.float64)).item())
@@ -115,9 +128,9 @@ def calls_by_step(sampler: Sampler, schedule: Schedule, times: Float[Tensor, " n
 
 
 def common_range(schedules: Sequence[Schedule], low: float, high: float) -> tuple[float, float]:
-    """The part of a range of log-SNR that every schedule has."""
+    """The part of a range of log-SNR that every schedule has, with room to go back by 1 before its first time."""
     first = (schedule.logsnr(torch.ones((), dtype=torch.float64)).item() for schedule in schedules)
-    return max(low, *first), high
+    return max(low, *(logsnr + 1 for logsnr in first)), high
 
 
 @lru_cache(maxsize=256)
