@@ -14,11 +14,11 @@ from diffkit.standard.samplers.ends import Ends
 
 @dataclass(frozen=True)
 class Points:
-    """Where each step asks for x_0, and at last its end: times in float64, with their `alpha` and `sigma`."""
+    """Where each step asks for x_0, and at last its end: p = k + 1 times in float64, with their `alpha` and `sigma`."""
 
-    times: Float[Tensor, "n k+1"]
-    alpha: Float[Tensor, "n k+1"]
-    sigma: Float[Tensor, "n k+1"]
+    times: Float[Tensor, "n p"]
+    alpha: Float[Tensor, "n p"]
+    sigma: Float[Tensor, "n p"]
 
     @classmethod
     def of(
