@@ -15,7 +15,6 @@ from unittest import mock
 import pytest
 import torch
 
-MISSING = "{} is not installed; make test installs it, and pip install -c constraints.txt --no-deps {} does"
 UNUSED = ("torchvision", "torchvision.transforms", "torchvision.transforms.functional", "torchsde", "torchdiffeq")
 """What k-diffusion imports for other purposes than the samplers that are compared."""
 
@@ -24,7 +23,7 @@ def load(name: str, *modules: str) -> list[Any]:
     """Modules of an installed peer; without the peer, the tests that ask for it are skipped."""
     spec = importlib.util.find_spec(name)
     if spec is None:
-        pytest.skip(MISSING.format(*[name.replace("_", "-")] * 2), allow_module_level=True)
+        pytest.skip(f"{name} is not installed: make test installs what parity is tested with", allow_module_level=True)
     with warnings.catch_warnings(), _stand_ins(name, list(spec.submodule_search_locations or [])):
         warnings.simplefilter("ignore")  # what other packages warn of while they load is theirs
         return [importlib.import_module(module) for module in modules]
