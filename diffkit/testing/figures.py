@@ -22,8 +22,8 @@ STYLES = ("-", "--", ":")
 def draw(rows: Sequence[Row], folder: Path) -> list[Path]:
     """Save `convergence.png` and `trajectories.png` of the samplers among the rows; gives the files."""
     folder.mkdir(parents=True, exist_ok=True)
-    measured = [row for row in rows if row.figures]
-    solved = [row for row in measured if row.figures and not row.figures.convergence.stochastic and row.figures.calls]
+    measured = [row for row in rows if row.figures and row.figures.calls]
+    solved = [row for row in measured if row.figures and not row.figures.convergence.stochastic]
     pictures = {"convergence.png": (_convergence, solved), "trajectories.png": (_trajectories, _few(measured))}
     files = []
     for name, (picture, chosen) in pictures.items():
@@ -84,7 +84,8 @@ def _few(rows: Sequence[Row]) -> list[Row]:
     """At most four: of those without and of those with noise, one of the lowest and one of the highest order."""
     found = []
     for stochastic in (False, True):
-        same = [row for row in rows if row.figures and row.figures.convergence.stochastic == stochastic]
+        default = [row for row in rows if not row.setting.values]
+        same = [row for row in default if row.figures and row.figures.convergence.stochastic == stochastic]
         ranked = sorted(same, key=lambda row: row.figures.declared if row.figures else 0)
         found += [row for i, row in enumerate(ranked) if i in (0, len(ranked) - 1)]
     return found

@@ -7,24 +7,35 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor, nn
 from toys import Vector, Words
 
+from diffkit.core.codec import Codec
 from diffkit.core.condition import Condition, ConditionSpec
+from diffkit.core.data import Data, DataSpec
 from diffkit.core.denoiser import DenoiserNetwork
 from diffkit.core.grid import Grid
 from diffkit.core.guidance import Branches, Denoise, Guidance
+from diffkit.core.metric import SampleMetric
 from diffkit.core.objective import TimeDensity, Weighting
 from diffkit.core.prediction import Prediction
 from diffkit.core.sampler import Sampler, State
 from diffkit.core.schedule import Schedule
+from diffkit.core.types import Batch
+from diffkit.standard.samplers.ddim import Ddim
+from diffkit.standard.samplers.dpmpp_2m import DpmPp2M
+from diffkit.standard.samplers.dpmpp_2m_sde import DpmPp2MSde
 from diffkit.standard.schedules import Cosine, Edm, Flow
 from diffkit.testing.contracts import (
+    check_codec,
     check_conditioner,
+    check_data,
     check_denoiser,
     check_density,
     check_grid,
     check_guidance,
+    check_metric,
     check_prediction,
     check_sampler,
     check_schedule,
@@ -178,6 +189,47 @@ def test_sampler(slip: str, message: str) -> None:
         check_sampler(BadSampler(slip), SCHEDULES)
 
 
+@dataclass(frozen=True)
+class Claims(Sampler):
+    """A sampler that says something else of itself."""
+
+    sampler: Sampler
+    order: int = 1  # type: ignore[misc]
+    calls_per_step: int | None = 1
+
+    def steps(
+        self,
+        denoise: Callable[[Tensor, Tensor], Tensor],
+        schedule: Schedule,
+        x: Tensor,
+        times: Tensor,
+        noise: Callable[[Tensor], Tensor],
+    ) -> Iterator[State]:
+        return self.sampler.steps(denoise, schedule, x, times, noise)
+
+
+@dataclass(frozen=True)
+class Tolerant(Claims):
+    rtol: float = 1e-4
+
+
+@pytest.mark.parametrize(
+    ("sampler", "message"),
+    [
+        (Claims(Ddim(), order=2), r"has order 1\.0\d, declared 2"),
+        (Claims(DpmPp2M(), order=1), r"has order 1\.9\d, declared 1"),
+        (Claims(Ddim(1.0), order=2), r"has order 0\.9\d, declared 2"),
+        (Claims(DpmPp2MSde(0.5), order=3), "has order [12].*, declared 3"),
+        (Claims(Ddim(), calls_per_step=2), "makes 1 calls in a step, declared 2"),
+        (Claims(Ddim(), calls_per_step=None), "must have a tolerance `rtol`"),
+        (Tolerant(Ddim(), calls_per_step=None), "is off by .* with a relative tolerance of 0.0001"),
+    ],
+)
+def test_a_sampler_is_what_it_declares(sampler: Sampler, message: str) -> None:
+    with pytest.raises(AssertionError, match=message):
+        check_sampler(sampler, SCHEDULES)
+
+
 class BadNetwork(DenoiserNetwork):
     def __init__(self, slip: str = "") -> None:
         super().__init__()
@@ -236,3 +288,82 @@ def test_guidance() -> None:
         check_guidance(BadGuidance("write"))
     with pytest.raises(AssertionError, match="does not return the denoiser itself"):
         check_guidance(BadGuidance(""), off=BadGuidance(""))
+
+
+class BadCodec(Codec):
+    def __init__(self, slip: str) -> None:
+        super().__init__()
+        self.slip = slip
+
+    def encode(self, x: Tensor) -> Tensor:
+        return x - x.mean(0) if self.slip == "rows" else x
+
+    def decode(self, z: Tensor) -> Tensor:
+        return z[:, :1] if self.slip == "shape" else z / 0
+
+
+@pytest.mark.parametrize(
+    ("slip", "message"), [("rows", "not finite|by itself"), ("shape", r"decodes to \(1, 4\)"), ("", "not finite")]
+)
+def test_codec(slip: str, message: str) -> None:
+    with pytest.raises(AssertionError, match=message):
+        check_codec(BadCodec(slip), (3, 4))
+
+
+class Rows(Data):
+    """Rows of one column, and whatever is said of them."""
+
+    def __init__(self, x: Tensor, spec: DataSpec) -> None:
+        self.x, self.spec = x, spec
+
+    def reference(self, split: str) -> dict[str, Tensor]:
+        return {"x": self.x, "label": torch.zeros(2)}
+
+    def draw(self, x: Tensor, titles: object = ()) -> Image.Image:
+        return Image.new("RGB", (1, 1))
+
+
+STANDARD = torch.linspace(-1.7, 1.7, 100)[:, None]
+
+
+def test_rows_without_a_slip_pass() -> None:
+    check_data(Rows(STANDARD, DataSpec((1,))))
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (Rows(STANDARD, DataSpec((2,))), r"a row of train is \(1,\), declared \(2,\)"),
+        (Rows(STANDARD / 0, DataSpec((1,))), "rows of train are not finite"),
+        (Rows(STANDARD, DataSpec((1,), {"label": 10})), "label of train has not one value for each of 100 rows"),
+        (Rows(STANDARD, DataSpec((1,), low=0.0)), "train in its own units and back is off"),
+        (Rows(STANDARD + 1, DataSpec((1,))), "the mean of its rows is 1, not 0"),
+        (Rows(STANDARD * 2, DataSpec((1,))), "the standard deviation of its rows is 2, not 1"),
+    ],
+)
+def test_data(data: Data, message: str) -> None:
+    with pytest.raises(AssertionError, match=message):
+        check_data(data)
+
+
+class Last(SampleMetric):
+    """The mean of the last batch alone, or the number of batches since ever."""
+
+    def __init__(self, slip: str) -> None:
+        self.slip, self.value, self.seen = slip, torch.zeros(()), 0
+
+    def reset(self) -> None:
+        self.value = torch.zeros(())
+
+    def update(self, x: Tensor, columns: Batch) -> None:
+        self.seen += 1
+        self.value = {"batch": x.mean(), "reset": torch.tensor(float(self.seen)), "nan": x.mean() / 0}[self.slip]
+
+    def compute(self) -> Tensor:
+        return self.value
+
+
+@pytest.mark.parametrize(("slip", "message"), [("batch", "two batches"), ("reset", "two batches"), ("nan", "not one")])
+def test_metric(slip: str, message: str) -> None:
+    with pytest.raises(AssertionError, match=message):
+        check_metric(Last(slip), STANDARD, {})

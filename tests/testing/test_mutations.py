@@ -43,12 +43,12 @@ SLIPS = [
     Slip(
         "sigma_t for sigma_s",
         *("ends stages exponential dpm_2s_ancestral", "Dpm2SAncestral()"),
-        *("self.sigma_s * fresh.sqrt()", "(self.sigma_s > 0) * self.sigma_t * fresh.sqrt()", "has order 1"),
+        *("self.sigma_s * fresh.sqrt()", "(self.sigma_s > 0) * self.sigma_t * fresh.sqrt()", "the sample on"),
     ),
     Slip(
         "a repeated last time",
         *("stages runge_kutta heun", "Heun()"),
-        *("1.0: (times[1:], ", "1.0: (times[:-1], ", "has order 1"),
+        *("1.0: (times[1:], ", "1.0: (times[:-1], ", "the sample on"),
     ),
     Slip(
         "a large variance where the small one belongs",
@@ -98,7 +98,7 @@ SLIPS = [
     Slip(
         "a variance for a standard deviation",
         *("edm", "EdmSampler()"),
-        *("self.s_noise * std", "self.s_noise * std.square()", "has order"),
+        *("self.s_noise * std", "self.s_noise * std.square()", "the sample on"),
     ),
 ]
 

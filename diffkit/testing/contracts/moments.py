@@ -11,7 +11,7 @@ from diffkit.core.schedule import Schedule
 from diffkit.testing.contracts.walk import ends, run
 from diffkit.testing.oracle import Gaussian
 
-SAMPLES = 8192
+SAMPLES = 4096
 """Drawn where the moments cannot be had exactly."""
 
 
