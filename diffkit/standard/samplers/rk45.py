@@ -33,9 +33,9 @@ class Rk45(Sampler):
     r"""Adaptive, of fifth order; as many network calls as the tolerances ask for. Deterministic.
 
     Dormand and Prince's pair of orders 5 and 4 for the probability flow in the coordinates of a `form`: y = x / n as a
-    function of the place m (`v`: the angle atan(sigma / alpha); `flow`; `eps`: sigma / alpha). The length of its steps
-    is its own, but for that it stops at the grid's times: with a coarse grid it is free. A step is made again, and
-    shorter, where for any row
+    function of the place m (`v`: the angle atan(sigma / alpha); `flow`: sigma / (alpha + sigma)). The length of its
+    steps is its own, but for that it stops at the grid's times: with a coarse grid it is free. A step is made again,
+    and shorter, where for any row
 
     $$ \left(\frac1d \sum_i \frac{e_i^2}{(\mathrm{atol} + \mathrm{rtol} \max(|y_i|, |y_i'|))^2}\right)^{1/2} > 1 $$
 
@@ -46,7 +46,7 @@ class Rk45(Sampler):
     Modeling through Stochastic Differential Equations.
     """
 
-    form: Literal["v", "flow", "eps"] = "v"
+    form: Literal["v", "flow"] = "v"
     rtol: Positive = 1e-5
     atol: Positive = 1e-5
     limit: Count = 1000
