@@ -38,9 +38,11 @@ def _stand_ins(name: str, folders: list[str]) -> Iterator[None]:
         absent[name] = ModuleType(name)
         absent[name].__path__ = folders
     sys.modules.update(absent)
-    yield
-    for stand_in in absent:
-        del sys.modules[stand_in]
+    try:
+        yield
+    finally:
+        for stand_in in absent:
+            del sys.modules[stand_in]
 
 
 @contextmanager

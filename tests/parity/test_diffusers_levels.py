@@ -6,7 +6,7 @@ from unittest import mock
 import pytest
 import torch
 from parity.diffusers_paths import exploding, preserving
-from parity.paths import Problem, agree, eps
+from parity.paths import Problem, agree, denoise, eps
 from parity.peers import in_float64, load, mended
 
 from diffkit.core.sampler import Sampler
@@ -174,3 +174,18 @@ def test_single_steps(monkeypatch: pytest.MonkeyPatch, order: int, form: str) ->
         (2, "x0"): DpmPp2S(), (3, "x0"): DpmPp3S(), (2, "eps"): Dpm2S(), (3, "eps"): Dpm3S(),
     }  # fmt: skip
     agree(theirs, problem.path(ours[order, form])[:-1])
+
+
+def test_edm_euler() -> None:
+    """Without churn: theirs is added after the model was asked, at the level before it."""
+    problem = Problem.of()
+    with in_float64():
+        scheduler, x, states = diffusers.EDMEulerScheduler(), problem.x, []
+        scheduler.set_timesteps(problem.steps)
+        scheduler.sigmas = problem.levels
+        for i, t in enumerate(scheduler.timesteps):
+            scheduler.scale_model_input(x, t)
+            answer = denoise(x, problem.levels[i])
+            x = scheduler.step(x, t, x, pred_original_sample=answer, return_dict=False)[0]
+            states.append(x)
+    agree(torch.stack(states), problem.path(Euler("eps")))
