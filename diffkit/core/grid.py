@@ -36,7 +36,7 @@ class FittedGrid(Grid):
         sampler: Sampler,
         x: Float[Tensor, " b *d"],
     ) -> Grid:
-        """The grid that suits `denoise` and `sampler`, found on the way of `x`, `rows` states at its first time.
+        """The grid that suits `denoise` and a `sampler` without noise, found on the way of `x`.
 
-        Raises `DiffkitError` for a sampler that it cannot be fitted to.
+        `x` has `rows` rows, at the time from which the grid starts.
         """

@@ -37,7 +37,7 @@ class Sampler(ABC):
     @property
     @abstractmethod
     def order(self) -> int:
-        """The order of convergence: of its solution, or of its samples' moments where it draws noise (the weak order)."""
+        """The order of convergence: of the solution; of the samples' moments where it draws noise (the weak order)."""
 
     @abstractmethod
     def steps(
@@ -69,17 +69,32 @@ def calls(sampler: Sampler, schedule: Schedule, times: Float[Tensor, " n"], vari
 
     `variance` says whether the denoiser gives it: raises `DiffkitError` where it does not, and the sampler asks for it.
     """
-    count = 0
+    return _rehearse(sampler, schedule, times, variance)[0]
+
+
+def draws_noise(sampler: Sampler, schedule: Schedule, times: Float[Tensor, " n"]) -> bool:
+    """Whether the sampler asks for noise on this grid, found as `calls` does."""
+    return _rehearse(sampler, schedule, times, True)[1] > 0
+
+
+def _rehearse(sampler: Sampler, schedule: Schedule, times: Tensor, variance: bool) -> tuple[int, int]:
+    """How often the denoiser and the noise are asked."""
+    asked = drawn = 0
 
     def denoise(x: Tensor, t: Tensor) -> Tensor:
-        nonlocal count
-        count += 1
+        nonlocal asked
+        asked += 1
+        return torch.zeros_like(x)
+
+    def noise(x: Tensor) -> Tensor:
+        nonlocal drawn
+        drawn += 1
         return torch.zeros_like(x)
 
     given = WithVariance(lambda x, t: (denoise(x, t), torch.zeros_like(x))) if variance else denoise
-    for _ in drive(sampler, given, schedule, torch.ones(1, 1), times, torch.zeros_like):
+    for _ in drive(sampler, given, schedule, torch.ones(1, 1), times, noise):
         pass
-    return count
+    return asked, drawn
 
 
 def drive(

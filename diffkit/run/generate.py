@@ -12,11 +12,12 @@ from torch import Tensor, nn
 
 from diffkit.core.condition import Condition
 from diffkit.core.data import DataSpec, rows_of
+from diffkit.core.errors import DiffkitError
 from diffkit.core.grid import FittedGrid, Grid
 from diffkit.core.guidance import Denoise, Guidance, guide, told
 from diffkit.core.model import DiffusionModel
 from diffkit.core.noise import Noise
-from diffkit.core.sampler import Sampler, State, calls, drive, prior
+from diffkit.core.sampler import Sampler, State, calls, draws_noise, drive, prior
 from diffkit.core.types import Batch
 from diffkit.core.variance import WithVariance
 
@@ -34,11 +35,24 @@ class Sampling:
     def check(self, model: DiffusionModel) -> None:
         """Raise `DiffkitError` if the grid or the sampler does not suit the model; called before any long work."""
         calls(self.sampler, model.schedule, self.grid(model.schedule), model.learn_variance)
+        self._refuse_noise(model)
+
+    def _refuse_noise(self, model: DiffusionModel) -> None:
+        times = self.grid(model.schedule)
+        if isinstance(self.grid, FittedGrid) and draws_noise(self.sampler, model.schedule, times):
+            raise DiffkitError(
+                f"{type(self.grid).__name__} is a grid that is fitted to exact solutions, and the sampler "
+                f"{type(self.sampler).__name__} draws noise: choose another grid (grid=flow), or sampler=abm"
+            )
 
     def fitted(self, model: DiffusionModel, spec: DataSpec) -> "Sampling":
-        """With a grid that is fitted to the model, without condition and guidance, where the grid is of that kind."""
+        """With a grid that is fitted to the model, without condition and guidance, where the grid is of that kind.
+
+        Raises `DiffkitError` for a sampler that draws noise.
+        """
         if not isinstance(self.grid, FittedGrid):
             return self
+        self._refuse_noise(model)
         like, rows = _like(model), self.grid.rows
         wide = torch.promote_types(like.dtype, torch.float32)
         with evaluating(model), torch.no_grad():

@@ -10,6 +10,7 @@ from diffkit.compose.build import create, part
 from diffkit.core.conditioner import Conditioners
 from diffkit.core.data import DataSpec
 from diffkit.core.denoiser import DenoiserNetwork
+from diffkit.core.errors import DiffkitError
 from diffkit.core.model import DiffusionModel
 from diffkit.run.generate import Sampling, evaluating, film, generate, states
 
@@ -121,3 +122,19 @@ def test_a_film_ends_with_the_sample_and_pairs_each_x_t_with_its_own_x_0(model):
 
 def test_no_ids_give_no_samples(model):
     assert generate(model, DataSpec((1, 8, 8)), sampling(), {}, [], 0).shape == (0, 1, 8, 8)
+
+
+def test_a_fitted_grid_suits_the_model_better_and_noise_is_refused(model):
+    def draw(sampler, grid):
+        made = Sampling(create("sampler", sampler), grid).fitted(model, SPEC)
+        return generate(model, SPEC, made, {}, range(20, 28), 5), made
+
+    exact, _ = draw("abm", create("grid", "flow", steps=100))
+    grid = create("grid", "optimised", steps=4, rows=8, exact=60, iterations=6)
+    plain, _ = draw("abm", create("grid", "flow", steps=4))
+    better, made = draw("abm", grid)
+    assert (better - exact).norm() < 0.95 * (plain - exact).norm()
+    assert made.fitted(model, SPEC) is made  # it is an ordinary grid now
+    for use in (lambda s: s.check(model), lambda s: s.fitted(model, SPEC)):
+        with pytest.raises(DiffkitError, match=r"Ddpm draws noise: choose another grid"):
+            use(Sampling(create("sampler", "ddpm"), grid))

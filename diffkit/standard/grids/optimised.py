@@ -4,12 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
 from scipy.optimize import least_squares
 from torch import Tensor
 
-from diffkit.core.errors import DiffkitError
 from diffkit.core.grid import FittedGrid, Grid
 from diffkit.core.sampler import Sampler, drive
 from diffkit.core.schedule import LOGSNR_LIMIT, Schedule
@@ -62,39 +62,41 @@ class Optimised(FittedGrid):
         """See `FittedGrid`."""
         first = _place(schedule, self(schedule)[0])
         unknowns = min(self.knots, self.steps - 1)
-        if not unknowns:
-            return Tabulated((_logsnr(np.array([first])).item(),), 1)
 
         def end(solver: Sampler, times: Tensor) -> Tensor:
             last = x
-            for state in drive(solver, denoise, schedule, x, times, _refuse(sampler)):
+            for state in drive(solver, denoise, schedule, x, times, torch.zeros_like):
                 last = state.x
             return last
 
         def grid(corners: Vector) -> Tabulated:
-            return Tabulated(tuple(_logsnr(first * _left(corners, self.steps)).tolist()), self.steps)
+            return Tabulated(tuple(_logsnr(first * _left(corners, self.steps)).tolist()), self.steps, self.chain)
 
         exact = end(Abm(order=4), Flow(self.exact, logsnr_min=self.logsnr_min)(schedule))
         scale = (end(sampler, self(schedule)) - exact).norm().item()
 
         def residual(corners: Vector) -> Vector:
-            error = (end(sampler, grid(corners)(schedule)) - exact).flatten() / scale
-            return np.nan_to_num(error.double().cpu().numpy(), nan=1e3, posinf=1e3, neginf=-1e3)
+            times = replace(grid(corners), chain=None)(schedule)
+            error: Vector = ((end(sampler, times) - exact).flatten() / scale).double().cpu().numpy()
+            return np.nan_to_num(error, nan=1e3, posinf=1e3, neginf=-1e3)
 
-        def slopes(corners: Vector) -> NDArray[np.float64]:
+        def slopes(corners: Vector) -> Vector:
             here = residual(corners)
             return np.stack([(residual(corners + d) - here) / _STEP for d in _STEP * np.eye(unknowns)], 1)
 
+        if not unknowns or not scale:
+            return grid(np.zeros(unknowns))
         starts = [np.linspace(0, -tilt, unknowns) for tilt in _TILTS]
         found = [least_squares(residual, start, slopes, max_nfev=self.iterations, ftol=1e-3) for start in starts]
-        return replace(grid(min(found, key=lambda f: f.cost).x), chain=self.chain)
+        return grid(min(found, key=lambda f: f.cost).x)
 
 
 def _left(corners: Vector, steps: int) -> Vector:
     """The share of the way that is left before each step."""
     where = (np.arange(steps) + 0.5) / steps
-    lengths = np.exp(np.interp(where, np.linspace(0, 1, len(corners) + 1), np.append(corners, 0.0)))
-    return 1 - np.concatenate([[0.0], lengths.cumsum()[:-1]]) / lengths.sum()
+    lengths: Vector = np.exp(np.interp(where, np.linspace(0, 1, len(corners) + 1), np.append(corners, 0.0)))
+    left: Vector = 1 - np.concatenate([[0.0], lengths.cumsum()[:-1]]) / lengths.sum()
+    return left
 
 
 def _place(schedule: Schedule, t: Tensor) -> float:
@@ -104,14 +106,5 @@ def _place(schedule: Schedule, t: Tensor) -> float:
 
 
 def _logsnr(place: Vector) -> Vector:
-    return np.clip(2 * np.log((1 - place) / place), -LOGSNR_LIMIT, LOGSNR_LIMIT)
-
-
-def _refuse(sampler: Sampler) -> Callable[[Tensor], Tensor]:
-    def noise(x: Tensor) -> Tensor:
-        raise DiffkitError(
-            f"grid=optimised is fitted to the exact solution of an ODE, and {type(sampler).__name__} draws noise: "
-            "choose a deterministic sampler (sampler=abm), or another grid"
-        )
-
-    return noise
+    logsnr: Vector = np.clip(2 * np.log((1 - place) / place), -LOGSNR_LIMIT, LOGSNR_LIMIT)
+    return logsnr
