@@ -10,7 +10,7 @@ from torch import Tensor
 from diffkit.core.sampler import Sampler, State
 from diffkit.core.schedule import LOGSNR_LIMIT, Schedule
 from diffkit.core.types import NonNegative, Positive
-from diffkit.standard.samplers.ends import Ends
+from diffkit.standard.samplers.ends import Ends, times_at
 from diffkit.standard.samplers.runge_kutta import HEUN, runge_kutta
 from diffkit.standard.samplers.stages import single_step
 
@@ -54,7 +54,7 @@ class EdmSampler(Sampler):
         gamma = min(self.churn / len(level), 2**0.5 - 1)
         churned = (level >= self.level_min) & (level <= self.level_max) & (gamma > 0)
         logsnr = (-2 * ((1 + gamma) * level).log()).clamp(min=-LOGSNR_LIMIT)
-        raised = torch.where(churned, torch.maximum(schedule.time(logsnr), times[:-1]), times[:-1])
+        raised = torch.where(churned, torch.maximum(times_at(schedule, logsnr), times[:-1]), times[:-1])
         alpha, sigma = schedule(raised)
         scale, std = schedule.kernel(raised, times[:-1])
         stages = runge_kutta("eps", schedule, times, HEUN, replace(ends, alpha_t=alpha, sigma_t=sigma))

@@ -1,12 +1,24 @@
 """Both ends of every step of a sampler."""
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from diffkit.core.schedule import Schedule
+
+
+def times_at(schedule: Schedule, logsnr: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
+    """`schedule.time`, remembered: all batches of a run walk one grid, and its inner times cost more than its steps."""
+    found = _times_at(schedule, tuple(logsnr.flatten().tolist()))
+    return torch.tensor(found, dtype=torch.float64).reshape(logsnr.shape)
+
+
+@lru_cache(maxsize=32)
+def _times_at(schedule: Schedule, logsnr: tuple[float, ...]) -> tuple[float, ...]:
+    return tuple(schedule.time(torch.tensor(logsnr, dtype=torch.float64)).tolist())
 
 
 @dataclass(frozen=True)

@@ -86,7 +86,7 @@ def exponential(
     alpha, sigma, single = points.alpha, points.sigma, ends.h.isinf()
     h = torch.where(single, 0.0, rate * ends.h)
     z = -h if form == "x0" else h
-    u, w = gauss(64)  # the integrands are positive, so that no digit is lost for any h
+    u, w = gauss(32)  # the integrands are positive, so that no digit is lost for any h
 
     def phi(k: int, share: float) -> Tensor:
         return (torch.exp((1 - u) * share * z[:, None]) * u ** (k - 1) * w).sum(1) / factorial(k - 1)
@@ -102,4 +102,5 @@ def exponential(
         keep = keep * torch.exp((1 - rate) * torch.tensor([*method.nodes, 1.0], dtype=torch.float64) * ends.h[:, None])
     whole = ends.alpha_s if form == "x0" else -ends.alpha_s * ends.sigma_t / ends.alpha_t
     weights[single, 0, 0] = (whole * (1 - ends.ratio))[single]
-    return fold(points, Slopes(keep, weights, FORMS[form].mix(alpha[:, :-1], sigma[:, :-1])), single)
+    mix = None if form == "x0" else FORMS[form].mix(alpha[:, :-1], sigma[:, :-1])
+    return fold(points, Slopes(keep, weights, mix), single)

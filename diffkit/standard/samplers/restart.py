@@ -11,6 +11,7 @@ from torch import Tensor
 from diffkit.core.sampler import Sampler, State
 from diffkit.core.schedule import Schedule
 from diffkit.core.types import Count, Positive
+from diffkit.standard.samplers.ends import times_at
 from diffkit.standard.samplers.heun import Heun
 
 RHO = 7.0
@@ -84,4 +85,4 @@ class Restart(Sampler):
         at = int(distance.argmin())
         ends = self.level_max ** (1 / RHO), level[at].item() ** (1 / RHO)
         levels = torch.linspace(*ends, self.inner_steps + 1, dtype=torch.float64)[:-1] ** RHO
-        return torch.cat([schedule.time(-2 * levels.log()), times[at + 1 : at + 2]]), at + 1
+        return torch.cat([times_at(schedule, -2 * levels.log()), times[at + 1 : at + 2]]), at + 1

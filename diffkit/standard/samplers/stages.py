@@ -9,7 +9,7 @@ from torch import Tensor
 
 from diffkit.core.sampler import State
 from diffkit.core.schedule import Schedule
-from diffkit.standard.samplers.ends import Ends
+from diffkit.standard.samplers.ends import Ends, times_at
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Points:
         """The beginning of each step, the points at `shares` of the way, to be found by `logsnr`, and the end."""
         known = {0.0: (times[:-1], ends.alpha_t, ends.sigma_t), 1.0: (times[1:], ends.alpha_s, ends.sigma_s)}
         if inner := sorted(set(shares) - known.keys()):
-            found = schedule.time(logsnr(torch.tensor(inner, dtype=torch.float64)))
+            found = times_at(schedule, logsnr(torch.tensor(inner, dtype=torch.float64)))
             known |= {s: (c, *schedule(c)) for s, c in zip(inner, found.unbind(1), strict=True)}
         columns = zip(*(known[share] for share in (0.0, *shares, 1.0)), strict=True)
         return cls(*(torch.stack(column, 1) for column in columns))
@@ -44,11 +44,13 @@ class Slopes:
 
     $$ x^{(j)} = \mathrm{keep}_j\, x_t + \sum_{l < j} w_{jl} F_l, \qquad
        F_l = \mathrm{mix}_{1,l}\, x^{(l)} + \mathrm{mix}_{2,l}\, \hat x_0(x^{(l)}) $$
+
+    Without `mix`, F is x_0 itself.
     """
 
     keep: Float[Tensor, "n k"]
     weights: Float[Tensor, "n k k"]
-    mix: tuple[Float[Tensor, "n k"], Float[Tensor, "n k"]]
+    mix: tuple[Float[Tensor, "n k"], Float[Tensor, "n k"]] | None = None
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,8 @@ def fold(points: Points, slopes: Slopes, single: Bool[Tensor, " n"]) -> Stages:
     n, k = slopes.keep.shape
     keep = slopes.keep.clone()
     keep[single, 0] = slopes.keep[single, -1]
+    if slopes.mix is None:
+        return Stages(points.times[:, :-1], keep, slopes.weights, single)
     start = torch.zeros(n, 1 + k, dtype=torch.float64)
     start[:, 0] = 1
     state, found, rows = start, list[Tensor](), list[Tensor]()
