@@ -160,6 +160,7 @@ def _verify(arguments: Sequence[str]) -> int:
     terminal = sys.stdout.isatty()
     for head, lines in tables(rows) if terminal else [(HEAD, [cells(row) for row in rows])]:
         _table([name.replace(" ", "\n") for name in head], lines)
+    sys.stdout.flush()  # the table comes before what is said of it, also where both go to one file
     for folder in folders:
         from diffkit.testing.figures import draw
 
