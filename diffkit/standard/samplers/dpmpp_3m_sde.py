@@ -23,7 +23,10 @@ class DpmPp3MSde(Sampler):
 
     eta: NonNegative = 1.0
 
-    order = 2
+    @property
+    def order(self) -> int:
+        """Of the moments; of the solution at `eta` 0."""
+        return 2 if self.eta else 3
 
     def steps(
         self,

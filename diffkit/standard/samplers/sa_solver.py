@@ -34,7 +34,11 @@ class SaSolver(Sampler):
     predictor: Literal[1, 2, 3] = 2
     corrector: Literal[0, 1, 2, 3, 4] = 2
 
-    order = 2
+    @property
+    def order(self) -> int:
+        """Of the two polynomials: the corrector's, but one above the predictor's at most; of moments, 2 at most."""
+        known = min(self.corrector, self.predictor + 1) if self.corrector else self.predictor
+        return min(known, self.predictor, 2) if self.tau else known
 
     def steps(
         self,
