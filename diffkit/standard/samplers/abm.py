@@ -22,12 +22,12 @@ class Abm(Sampler):
     `lms` of order - 1, and each slope that is found at a predicted state also mends that state: the step to it is
     made again with the polynomial through `order` slopes, the new one included (mode PEC: no slope is asked for twice).
 
-    The `form` says in which coordinates: `v`, the angle atan(sigma / alpha), in which data of unit variance hardly
-    move; `flow`, sigma / (alpha + sigma); `eps`, sigma / alpha.
+    The `form` says in which coordinates: `flow`, sigma / (alpha + sigma); `v`, the angle atan(sigma / alpha), in which
+    data of unit variance hardly move; `eps`, sigma / alpha.
     Hairer, Norsett and Wanner 1993, Solving Ordinary Differential Equations I, section III.1.
     """
 
-    form: Literal["v", "flow", "eps"] = "v"
+    form: Literal["flow", "v", "eps"] = "flow"
     order: Literal[2, 3, 4] = 3
 
     def steps(
