@@ -5,17 +5,19 @@ state y at the first of the falling `levels`, the last of which is 0. Each libra
 its best case. What is not installed is left out.
 """
 
-import importlib
-import importlib.util
 import math
 import sys
-import types
 import warnings
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 
+import pytest
 import torch
 from torch import Tensor
+
+sys.path.append(str(Path(__file__).parents[1] / "tests"))
+from parity.peers import load
 
 Denoise = Callable[[Tensor, float], Tensor]
 Peer = Callable[[Denoise, Tensor, Tensor], Tensor]
@@ -30,7 +32,7 @@ def peers() -> dict[str, tuple[int, Peer]]:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 found |= library()
-        except ImportError as error:
+        except (ImportError, pytest.skip.Exception) as error:
             print(f"left out: {library.__name__[1:]} ({error})", file=sys.stderr)
     return found
 
@@ -64,20 +66,7 @@ def _diffusers() -> dict[str, tuple[int, Peer]]:
 
 
 def _k_diffusion() -> dict[str, tuple[int, Peer]]:
-    """Its module of samplers alone: the package's own imports want torchvision."""
-    spec = importlib.util.find_spec("k_diffusion")
-    if spec is None:
-        raise ImportError("k_diffusion")
-    if "torchvision" not in sys.modules and importlib.util.find_spec("torchvision") is None:
-        for name in ("torchvision", "torchvision.transforms", "torchvision.transforms.functional"):
-            parent, _, child = name.rpartition(".")
-            sys.modules[name] = types.ModuleType(name)
-            if parent:
-                setattr(sys.modules[parent], child, sys.modules[name])
-    package = types.ModuleType("k_diffusion")
-    package.__path__ = list(spec.submodule_search_locations or [])
-    sys.modules.setdefault("k_diffusion", package)
-    k = importlib.import_module("k_diffusion.sampling")
+    k = load("k_diffusion", "k_diffusion.sampling")[0]
 
     def of(function: Callable[..., Tensor]) -> Peer:
         return lambda denoise, x, levels: function(
