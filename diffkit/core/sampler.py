@@ -51,7 +51,7 @@ class Sampler(ABC):
         """Yield a state for each pair of neighbouring times; the last one's `x` is the sample.
 
         `denoise(x_t, t)` gives x_0 for `t` of shape (); `times` fall and end at 0, where sigma is 0; `noise(x)` gives
-        the next standard normal noise like `x`. `x` is not written into.
+        the next standard normal noise like `x`, a new tensor that may be written into; `x` is not.
         """
 
 

@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -41,11 +42,15 @@ def multistep(
     slopes = deque(before, maxlen=table.pull.shape[1])
     for i, t in enumerate(times[:-1].unbind()):
         x_0 = denoise(x, t)
-        slopes.appendleft(x_0 if mixes is None else (x_0 * mixes[i][1]).add_(x, alpha=mixes[i][0]))
-        x = x * keeps[i]
+        slopes.appendleft(x_0 if mixes is None else _slope(x, x_0, mixes[i], slopes))
+        x = noise(x).mul_(spreads[i]).add_(x, alpha=keeps[i]) if spreads[i] else x * keeps[i]
         for weight, slope in zip(pulls[i], slopes, strict=False):  # fewer slopes in the first steps
             if weight:
                 x.add_(slope, alpha=weight)
-        if spreads[i]:
-            x.add_(noise(x), alpha=spreads[i])
         yield State(i + 1, until[i + 1], x, x_0)
+
+
+def _slope(x: Tensor, x_0: Tensor, mix: tuple[float, float], known: deque[Tensor]) -> Tensor:
+    """F, in the memory of the slope that is no longer needed: to allocate it costs more than to fill it."""
+    room = known.pop() if len(known) == known.maxlen else torch.empty_like(x)
+    return torch.mul(x_0, mix[1], out=room).add_(x, alpha=mix[0])
