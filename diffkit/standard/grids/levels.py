@@ -86,25 +86,29 @@ class Karras(Grid):
 
 @dataclass(frozen=True)
 class Flow(Grid):
-    r"""Steps of equal length in the time of the straight path, from `logsnr_min` to the data, on any schedule.
+    r"""Steps in the time of the straight path, from `logsnr_min` to the data, on any schedule.
 
-    $$ \frac{\sigma_t}{\alpha_t} = \mathrm{shift} \cdot \frac{u}{1 - u}, \qquad u \text{ falls in equal steps to } 0 $$
+    $$ \frac{\sigma_t}{\alpha_t} = \mathrm{shift} \cdot \frac{u}{1 - u},
+       \qquad u^{1 / \rho} \text{ falls in equal steps to } 0 $$
 
     Without `shift` u is sigma / (alpha + sigma); above 1 it puts more steps near the noise, as many as pictures of
-    `shift` times the width want. With `chain`, the nearest steps of a discrete chain.
+    `shift` times the width want. `rho` above 1 shortens the steps near the data; at 1 they are equal. The
+    default is what suited `abm` best on exact problems and on digits. With `chain`, the nearest steps of a discrete
+    chain.
     Esser et al. 2024, Scaling Rectified Flow Transformers for High-Resolution Image Synthesis.
     """
 
     steps: Count = 20
     shift: Positive = 1.0
     logsnr_min: LogSnrValue = -9.0
+    rho: Positive = 1.4
     chain: Count | None = None
 
     def __call__(self, schedule: Schedule) -> Float[Tensor, " n"]:
         """See `Grid`."""
         low, extra = span(schedule, self.logsnr_min)[0], 2 * math.log(self.shift)
-        # 1 / u in place of u: of the equal steps the first is exactly the log-SNR asked for
+        # 1 / u in place of u: of the steps the first is exactly the log-SNR asked for
         first = torch.tensor((low + extra) / 2, dtype=torch.float64).exp()
-        share = torch.arange(self.steps, 0, -1, dtype=torch.float64) / self.steps
+        share = (torch.arange(self.steps, 0, -1, dtype=torch.float64) / self.steps) ** self.rho
         rest = (1 - share + first) / share  # (1 - u) / u for u = share / (1 + first)
         return on_chain(to_data(schedule, 2 * rest.log() - extra), schedule, self.chain)

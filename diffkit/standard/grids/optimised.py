@@ -31,8 +31,8 @@ class Optimised(FittedGrid):
     A few samples (`rows`) of the model's probability-flow ODE are solved with `exact` steps. Then least squares
     (Levenberg-Marquardt, by finite differences: the network is only called, not differentiated) finds the times whose
     end points are the nearest to theirs. The lengths of the steps, in $\sigma / (\alpha + \sigma)$, are the
-    exponential of a function with `knots` corners, so that the number of unknowns does not grow with the steps. It
-    starts from the `flow` grid, which it is as long as it is not fitted: so in previews during training.
+    exponential of a function with `knots` corners, so that the number of unknowns does not grow with the steps. Until
+    it is fitted, as in previews during training, or where nothing better is found, it is the `flow` grid.
 
     Fitting takes up to 2 * `iterations` * (`knots` + 1) * `steps` calls of the network on `rows` samples each time that
     samples are drawn; in Python, `Pipeline.fit_grid` does it once. For deterministic samplers, fitted without
@@ -50,7 +50,10 @@ class Optimised(FittedGrid):
 
     def __call__(self, schedule: Schedule) -> Float[Tensor, " n"]:
         """See `Grid`."""
-        return Flow(self.steps, logsnr_min=self.logsnr_min, chain=self.chain)(schedule)
+        return self._start(self.steps, self.chain)(schedule)
+
+    def _start(self, steps: int, chain: int | None = None) -> Flow:
+        return Flow(steps, logsnr_min=self.logsnr_min, chain=chain)
 
     def fit(
         self,
@@ -72,8 +75,8 @@ class Optimised(FittedGrid):
         def grid(corners: Vector) -> Tabulated:
             return Tabulated(tuple(_logsnr(first * _left(corners, self.steps)).tolist()), self.steps, self.chain)
 
-        exact = end(Abm(order=4), Flow(self.exact, logsnr_min=self.logsnr_min)(schedule))
-        scale = (end(sampler, self(schedule)) - exact).norm().item()
+        exact = end(Abm(order=4), self._start(self.exact)(schedule))
+        scale = (end(sampler, self._start(self.steps)(schedule)) - exact).norm().item()
 
         def residual(corners: Vector) -> Vector:
             times = replace(grid(corners), chain=None)(schedule)
@@ -84,11 +87,11 @@ class Optimised(FittedGrid):
             here = residual(corners)
             return np.stack([(residual(corners + d) - here) / _STEP for d in _STEP * np.eye(unknowns)], 1)
 
-        if not unknowns or not scale:
-            return grid(np.zeros(unknowns))
-        starts = [np.linspace(0, -tilt, unknowns) for tilt in _TILTS]
+        starts = [np.linspace(0, -tilt, unknowns) for tilt in _TILTS] if unknowns and scale else []
         found = [least_squares(residual, start, slopes, max_nfev=self.iterations, ftol=1e-3) for start in starts]
-        return grid(min(found, key=lambda f: f.cost).x)
+        best = min(found, key=lambda fit: fit.cost, default=None)
+        # half the sum of squares, in units of the error that it starts from
+        return self._start(self.steps, self.chain) if best is None or best.cost >= 0.5 else grid(best.x)
 
 
 def _left(corners: Vector, steps: int) -> Vector:

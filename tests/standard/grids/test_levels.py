@@ -54,8 +54,11 @@ def test_karras_is_the_papers() -> None:
 @pytest.mark.parametrize("schedule", [Cosine(), Edm(80.0), FlowSchedule()], ids=str)
 def test_flow_is_uniform_in_the_straight_paths_time(schedule: Schedule) -> None:
     """sigma / (alpha + sigma) falls in equal steps from 1 / (1 + exp(-4)), where the log-SNR is -8, to 0."""
-    level = levels(schedule, Flow(10, logsnr_min=-8.0)(schedule))
+    level = levels(schedule, Flow(10, logsnr_min=-8.0, rho=1.0)(schedule))
     torch.testing.assert_close(level / (1 + level), exact(np.linspace(1 / (1 + math.exp(-4)), 0, 11)))
+    level = levels(schedule, Flow(10, logsnr_min=-8.0, rho=2.0)(schedule))
+    falls = np.linspace((1 / (1 + math.exp(-4))) ** 0.5, 0, 11) ** 2
+    torch.testing.assert_close(level / (1 + level), exact(falls))
 
 
 def test_a_shifted_flow_is_esser_et_al() -> None:
@@ -63,5 +66,5 @@ def test_a_shifted_flow_is_esser_et_al() -> None:
     u = exact(np.linspace(0.99, 0, 10))
     shifted = 3 * u / (1 + 2 * u)
     low = -2 * math.log(3 * 0.99 / 0.01)
-    torch.testing.assert_close(Flow(9, 3.0, low)(FlowSchedule()), shifted)
-    torch.testing.assert_close(Flow(9, 3.0, low)(FlowSchedule(3.0)), u)
+    torch.testing.assert_close(Flow(9, 3.0, low, 1.0)(FlowSchedule()), shifted)
+    torch.testing.assert_close(Flow(9, 3.0, low, 1.0)(FlowSchedule(3.0)), u)
