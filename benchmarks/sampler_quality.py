@@ -1,6 +1,6 @@
 """Error against network calls, on exact denoisers, beside other libraries.
 
-    python benchmarks/sampler_quality.py             # about 15 minutes on one core
+    python benchmarks/sampler_quality.py             # the tables of results/sampler_quality.md; ten minutes of one core
     python benchmarks/sampler_quality.py --pairs 2   # fit the optimised grid to fewer samplers
 
 Two problems: eight modes on a circle (2-D, median error) and a Gaussian of full covariance (64-D, root mean square),
@@ -199,7 +199,7 @@ def main() -> None:
     parser.add_argument("--calls", type=int, nargs="*", default=list(CALLS))
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    made = samplers()
+    made, leaders = samplers(), dict[int, str]()
     print("| calls | problem | best other library, any grid | error | diffkit | error | share |")
     print("|---|---|---|---|---|---|---|")
     for most in arguments.calls:
@@ -218,8 +218,8 @@ def main() -> None:
                 ours = error(oracle, made[s], fitted(oracle, made[s], sized))
                 row = (most, problem, name, f"{others[name]:.1e}", f"{what}: {s}, {g}", f"{ours:.1e}")
                 print(f"| {' | '.join(map(str, row))} | {ours / others[name]:.2f} |", flush=True)
-        for value, s, g in ranked[:8]:
-            print(f"<!-- {most} calls, on the seven other problems: {s}, {g}: {math.exp(value):.1e} -->", flush=True)
+        leaders[most] = "; ".join(f"{s}, {g}: {math.exp(value):.1e}" for value, s, g in ranked[:6])
+    print("\n| calls | pairs |\n|---|---|", *(f"| {most} | {pairs} |" for most, pairs in leaders.items()), sep="\n")
 
 
 if __name__ == "__main__":

@@ -1,12 +1,11 @@
 """Grids: the times at which a sampler stops on its way."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 
 from jaxtyping import Float
 from torch import Tensor
 
-from diffkit.core.sampler import Sampler
+from diffkit.core.sampler import Denoiser, Sampler
 from diffkit.core.schedule import Schedule
 
 
@@ -31,7 +30,7 @@ class FittedGrid(Grid):
     @abstractmethod
     def fit(
         self,
-        denoise: Callable[[Tensor, Tensor], Tensor],
+        denoise: Denoiser,
         schedule: Schedule,
         sampler: Sampler,
         x: Float[Tensor, " b *d"],

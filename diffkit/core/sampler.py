@@ -11,7 +11,14 @@ from torch import Tensor
 from diffkit.core.schedule import Schedule
 from diffkit.core.variance import WithVariance
 
+Denoiser = Callable[[Tensor, Tensor], Tensor]
+"""`(x_t, t) -> x_0`, for `t` of shape (), under one condition."""
+Draw = Callable[[Tensor], Tensor]
+"""The next standard normal noise like x, a new tensor."""
+Rows = Float[Tensor, " b *d"]
+"""States of b samples."""
 Times = Float[Tensor, " n"]
+"""Falling times in float64, (n,)."""
 
 
 @dataclass(frozen=True)
@@ -40,14 +47,7 @@ class Sampler(ABC):
         """The order of convergence: of the solution; of the samples' moments where it draws noise (the weak order)."""
 
     @abstractmethod
-    def steps(
-        self,
-        denoise: Callable[[Tensor, Tensor], Tensor],
-        schedule: Schedule,
-        x: Float[Tensor, " b *d"],
-        times: Float[Tensor, " n"],
-        noise: Callable[[Tensor], Tensor],
-    ) -> Iterator[State]:
+    def steps(self, denoise: Denoiser, schedule: Schedule, x: Rows, times: Times, noise: Draw) -> Iterator[State]:
         """Yield a state for each pair of neighbouring times; the last one's `x` is the sample.
 
         `denoise(x_t, t)` gives x_0 for `t` of shape (); `times` fall and end at 0, where sigma is 0; `noise(x)` gives
@@ -99,11 +99,11 @@ def _rehearse(sampler: Sampler, schedule: Schedule, times: Tensor, variance: boo
 
 def drive(
     sampler: Sampler,
-    denoise: Callable[[Tensor, Tensor], Tensor],
+    denoise: Denoiser,
     schedule: Schedule,
     x: Float[Tensor, " b *d"],
     times: Float[Tensor, " n"],
-    noise: Callable[[Tensor], Tensor],
+    noise: Draw,
 ) -> Iterator[State]:
     """Run a sampler without gradients, a state at a time; stop early by leaving the loop."""
     states = sampler.steps(denoise, schedule, x, times, noise)

@@ -1,6 +1,5 @@
 """The grid that is fitted to a model and a sampler."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,7 +10,7 @@ from scipy.optimize import least_squares
 from torch import Tensor
 
 from diffkit.core.grid import FittedGrid, Grid
-from diffkit.core.sampler import Sampler, drive
+from diffkit.core.sampler import Denoiser, Sampler, drive
 from diffkit.core.schedule import LOGSNR_LIMIT, Schedule
 from diffkit.core.types import Count
 from diffkit.standard.grids.levels import Flow
@@ -57,7 +56,7 @@ class Optimised(FittedGrid):
 
     def fit(
         self,
-        denoise: Callable[[Tensor, Tensor], Tensor],
+        denoise: Denoiser,
         schedule: Schedule,
         sampler: Sampler,
         x: Float[Tensor, " b *d"],

@@ -1,12 +1,9 @@
 """DDIM."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from jaxtyping import Float
-from torch import Tensor
-
-from diffkit.core.sampler import Sampler, State
+from diffkit.core.sampler import Denoiser, Draw, Rows, Sampler, State, Times
 from diffkit.core.schedule import Schedule
 from diffkit.core.types import Fraction
 from diffkit.standard.samplers.ends import Ends
@@ -28,14 +25,7 @@ class Ddim(Sampler):
 
     order = 1
 
-    def steps(
-        self,
-        denoise: Callable[[Tensor, Tensor], Tensor],
-        schedule: Schedule,
-        x: Float[Tensor, " b *d"],
-        times: Float[Tensor, " n"],
-        noise: Callable[[Tensor], Tensor],
-    ) -> Iterator[State]:
+    def steps(self, denoise: Denoiser, schedule: Schedule, x: Rows, times: Times, noise: Draw) -> Iterator[State]:
         """See `Sampler`."""
         to, spread = Ends.of(schedule, times).ancestral(self.eta)
         table = Table(to.sigma_s / to.sigma_t, (to.alpha_s * (1 - to.ratio))[:, None], spread=spread)

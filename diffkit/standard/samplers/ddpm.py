@@ -1,6 +1,6 @@
 """DDPM's ancestral sampler."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from diffkit.core.sampler import Sampler, State
+from diffkit.core.sampler import Denoiser, Draw, Rows, Sampler, State, Times
 from diffkit.core.schedule import Schedule
 from diffkit.core.variance import WithVariance, with_variance
 from diffkit.standard.samplers.ends import Ends
@@ -34,14 +34,7 @@ class Ddpm(Sampler):
 
     order = 1
 
-    def steps(
-        self,
-        denoise: Callable[[Tensor, Tensor], Tensor],
-        schedule: Schedule,
-        x: Float[Tensor, " b *d"],
-        times: Float[Tensor, " n"],
-        noise: Callable[[Tensor], Tensor],
-    ) -> Iterator[State]:
+    def steps(self, denoise: Denoiser, schedule: Schedule, x: Rows, times: Times, noise: Draw) -> Iterator[State]:
         """See `Sampler`."""
         ends = Ends.of(schedule, times)
         fresh = (1 - ends.ratio) * (1 + ends.ratio)
@@ -57,7 +50,7 @@ def _between(
     denoise: WithVariance,
     x: Tensor,
     times: Float[Tensor, " m"],
-    noise: Callable[[Tensor], Tensor],
+    noise: Draw,
     steps: Float[Tensor, "4 n"],
 ) -> Iterator[State]:
     """The steps with a deviation between the two, at the place (v + 1) / 2 of their logarithms."""

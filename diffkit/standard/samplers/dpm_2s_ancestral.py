@@ -1,12 +1,9 @@
 """DPM-Solver-2 with ancestral noise."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from jaxtyping import Float
-from torch import Tensor
-
-from diffkit.core.sampler import Sampler, State
+from diffkit.core.sampler import Denoiser, Draw, Rows, Sampler, State, Times
 from diffkit.core.schedule import Schedule
 from diffkit.core.types import Fraction
 from diffkit.standard.samplers.ends import Ends
@@ -31,14 +28,7 @@ class Dpm2SAncestral(Sampler):
     order = 2
     calls_per_step = 2
 
-    def steps(
-        self,
-        denoise: Callable[[Tensor, Tensor], Tensor],
-        schedule: Schedule,
-        x: Float[Tensor, " b *d"],
-        times: Float[Tensor, " n"],
-        noise: Callable[[Tensor], Tensor],
-    ) -> Iterator[State]:
+    def steps(self, denoise: Denoiser, schedule: Schedule, x: Rows, times: Times, noise: Draw) -> Iterator[State]:
         """See `Sampler`."""
         ends, spread = Ends.of(schedule, times).ancestral(self.eta)
         stages = exponential("eps", schedule, times, SECOND, ends)

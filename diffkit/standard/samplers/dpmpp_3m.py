@@ -1,12 +1,9 @@
 """DPM-Solver++(3M)."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from jaxtyping import Float
-from torch import Tensor
-
-from diffkit.core.sampler import Sampler, State
+from diffkit.core.sampler import Denoiser, Draw, Rows, Sampler, State, Times
 from diffkit.core.schedule import Schedule
 from diffkit.standard.samplers.adams import adams, in_lambda
 from diffkit.standard.samplers.ends import Ends
@@ -28,14 +25,7 @@ class DpmPp3M(Sampler):
 
     order = 3
 
-    def steps(
-        self,
-        denoise: Callable[[Tensor, Tensor], Tensor],
-        schedule: Schedule,
-        x: Float[Tensor, " b *d"],
-        times: Float[Tensor, " n"],
-        noise: Callable[[Tensor], Tensor],
-    ) -> Iterator[State]:
+    def steps(self, denoise: Denoiser, schedule: Schedule, x: Rows, times: Times, noise: Draw) -> Iterator[State]:
         """See `Sampler`."""
         table = adams(in_lambda("x0", Ends.of(schedule, times)), 3)
         return multistep(denoise, x, times, noise, table)

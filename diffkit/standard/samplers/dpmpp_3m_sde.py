@@ -1,12 +1,9 @@
 """SDE-DPM-Solver++(3M)."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from jaxtyping import Float
-from torch import Tensor
-
-from diffkit.core.sampler import Sampler, State
+from diffkit.core.sampler import Denoiser, Draw, Rows, Sampler, State, Times
 from diffkit.core.schedule import Schedule
 from diffkit.core.types import NonNegative
 from diffkit.standard.samplers.sa_solver import SaSolver
@@ -28,13 +25,6 @@ class DpmPp3MSde(Sampler):
         """Of the moments; of the solution at `eta` 0."""
         return 2 if self.eta else 3
 
-    def steps(
-        self,
-        denoise: Callable[[Tensor, Tensor], Tensor],
-        schedule: Schedule,
-        x: Float[Tensor, " b *d"],
-        times: Float[Tensor, " n"],
-        noise: Callable[[Tensor], Tensor],
-    ) -> Iterator[State]:
+    def steps(self, denoise: Denoiser, schedule: Schedule, x: Rows, times: Times, noise: Draw) -> Iterator[State]:
         """See `Sampler`."""
         return SaSolver(self.eta**0.5, 3, 0).steps(denoise, schedule, x, times, noise)

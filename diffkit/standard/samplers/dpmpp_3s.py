@@ -1,12 +1,9 @@
 """DPM-Solver++(3S)."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from jaxtyping import Float
-from torch import Tensor
-
-from diffkit.core.sampler import Sampler, State
+from diffkit.core.sampler import Denoiser, Draw, Rows, Sampler, State, Times
 from diffkit.core.schedule import Schedule
 from diffkit.standard.samplers.exponential import THIRD, exponential
 from diffkit.standard.samplers.stages import single_step
@@ -27,13 +24,6 @@ class DpmPp3S(Sampler):
     order = 3
     calls_per_step = 3
 
-    def steps(
-        self,
-        denoise: Callable[[Tensor, Tensor], Tensor],
-        schedule: Schedule,
-        x: Float[Tensor, " b *d"],
-        times: Float[Tensor, " n"],
-        noise: Callable[[Tensor], Tensor],
-    ) -> Iterator[State]:
+    def steps(self, denoise: Denoiser, schedule: Schedule, x: Rows, times: Times, noise: Draw) -> Iterator[State]:
         """See `Sampler`."""
         return single_step(denoise, x, times, noise, exponential("x0", schedule, times, THIRD))

@@ -1,13 +1,11 @@
 """EDM's stochastic sampler."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
-from diffkit.core.sampler import Sampler, State
+from diffkit.core.sampler import Denoiser, Draw, Rows, Sampler, State, Times
 from diffkit.core.schedule import LOGSNR_LIMIT, Schedule
 from diffkit.core.types import NonNegative, Positive
 from diffkit.standard.samplers.ends import Ends, times_at
@@ -40,14 +38,7 @@ class EdmSampler(Sampler):
     order = 2
     calls_per_step = 2
 
-    def steps(
-        self,
-        denoise: Callable[[Tensor, Tensor], Tensor],
-        schedule: Schedule,
-        x: Float[Tensor, " b *d"],
-        times: Float[Tensor, " n"],
-        noise: Callable[[Tensor], Tensor],
-    ) -> Iterator[State]:
+    def steps(self, denoise: Denoiser, schedule: Schedule, x: Rows, times: Times, noise: Draw) -> Iterator[State]:
         """See `Sampler`."""
         ends = Ends.of(schedule, times)
         level = ends.sigma_t / ends.alpha_t

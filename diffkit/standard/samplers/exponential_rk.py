@@ -1,13 +1,10 @@
 """Exponential Runge-Kutta methods."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from jaxtyping import Float
-from torch import Tensor
-
-from diffkit.core.sampler import Sampler, State
+from diffkit.core.sampler import Denoiser, Draw, Rows, Sampler, State, Times
 from diffkit.core.schedule import Schedule
 from diffkit.standard.samplers.exponential import COX_MATTHEWS, KROGSTAD, exponential
 from diffkit.standard.samplers.stages import single_step
@@ -32,14 +29,7 @@ class ExponentialRk(Sampler):
         """As many as its order."""
         return self.order
 
-    def steps(
-        self,
-        denoise: Callable[[Tensor, Tensor], Tensor],
-        schedule: Schedule,
-        x: Float[Tensor, " b *d"],
-        times: Float[Tensor, " n"],
-        noise: Callable[[Tensor], Tensor],
-    ) -> Iterator[State]:
+    def steps(self, denoise: Denoiser, schedule: Schedule, x: Rows, times: Times, noise: Draw) -> Iterator[State]:
         """See `Sampler`."""
         method = COX_MATTHEWS if self.order == 3 else KROGSTAD
         return single_step(denoise, x, times, noise, exponential("x0", schedule, times, method))

@@ -1,13 +1,10 @@
 """Linear multistep: Adams-Bashforth in the coordinates of a form."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from jaxtyping import Float
-from torch import Tensor
-
-from diffkit.core.sampler import Sampler, State
+from diffkit.core.sampler import Denoiser, Draw, Rows, Sampler, State, Times
 from diffkit.core.schedule import Schedule
 from diffkit.standard.samplers.adams import adams, in_place
 from diffkit.standard.samplers.ends import Ends
@@ -29,14 +26,7 @@ class Lms(Sampler):
     form: Literal["eps", "v", "flow"] = "eps"
     order: Literal[1, 2, 3, 4] = 4
 
-    def steps(
-        self,
-        denoise: Callable[[Tensor, Tensor], Tensor],
-        schedule: Schedule,
-        x: Float[Tensor, " b *d"],
-        times: Float[Tensor, " n"],
-        noise: Callable[[Tensor], Tensor],
-    ) -> Iterator[State]:
+    def steps(self, denoise: Denoiser, schedule: Schedule, x: Rows, times: Times, noise: Draw) -> Iterator[State]:
         """See `Sampler`."""
         ends = Ends.of(schedule, times)
         mix = FORMS[self.form].mix(ends.alpha_t, ends.sigma_t)

@@ -1,14 +1,14 @@
 """The loop of every sampler that makes one call a step: a table of coefficients is all that it needs."""
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from diffkit.core.sampler import State
+from diffkit.core.sampler import Denoiser, Draw, State
 
 
 @dataclass(frozen=True)
@@ -28,10 +28,10 @@ class Table:
 
 
 def multistep(
-    denoise: Callable[[Tensor, Tensor], Tensor],
+    denoise: Denoiser,
     x: Float[Tensor, " b *d"],
     times: Float[Tensor, " m"],
-    noise: Callable[[Tensor], Tensor],
+    noise: Draw,
     table: Table,
     before: Sequence[Tensor] = (),
 ) -> Iterator[State]:

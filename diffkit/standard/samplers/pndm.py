@@ -1,12 +1,11 @@
 """Pseudo numerical methods for diffusion models."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from jaxtyping import Float
 from torch import Tensor
 
-from diffkit.core.sampler import Sampler, State
+from diffkit.core.sampler import Denoiser, Draw, Rows, Sampler, State, Times
 from diffkit.core.schedule import Schedule
 from diffkit.standard.samplers.ends import Ends
 from diffkit.standard.samplers.forms import FORMS
@@ -30,14 +29,7 @@ class Pndm(Sampler):
     order = 1
     calls_per_step = 4
 
-    def steps(
-        self,
-        denoise: Callable[[Tensor, Tensor], Tensor],
-        schedule: Schedule,
-        x: Float[Tensor, " b *d"],
-        times: Float[Tensor, " n"],
-        noise: Callable[[Tensor], Tensor],
-    ) -> Iterator[State]:
+    def steps(self, denoise: Denoiser, schedule: Schedule, x: Rows, times: Times, noise: Draw) -> Iterator[State]:
         """See `Sampler`."""
         ends, first = Ends.of(schedule, times), times[:4]
         mixes = zip(*(m.tolist() for m in FORMS["eps"].mix(ends.alpha_t, ends.sigma_t)), strict=True)

@@ -1,14 +1,14 @@
 """Restart sampling."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from diffkit.core.sampler import Sampler, State
+from diffkit.core.sampler import Denoiser, Draw, Rows, Sampler, State, Times
 from diffkit.core.schedule import Schedule
 from diffkit.core.types import Count, Positive
 from diffkit.standard.samplers.ends import times_at
@@ -51,14 +51,7 @@ class Restart(Sampler):
         calls = self.base.calls_per_step
         return None if calls is None else calls * (1 + self.repeats * self.inner_steps)
 
-    def steps(
-        self,
-        denoise: Callable[[Tensor, Tensor], Tensor],
-        schedule: Schedule,
-        x: Float[Tensor, " b *d"],
-        times: Float[Tensor, " n"],
-        noise: Callable[[Tensor], Tensor],
-    ) -> Iterator[State]:
+    def steps(self, denoise: Denoiser, schedule: Schedule, x: Rows, times: Times, noise: Draw) -> Iterator[State]:
         """See `Sampler`."""
         inner, at = self._inner(schedule, times)
         scale, std = (c.item() for c in schedule.kernel(inner[0], times[at]))

@@ -1,6 +1,6 @@
 """Dormand and Prince's adaptive Runge-Kutta method."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import inf
 from typing import Literal
@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from diffkit.core.errors import RunFailed
-from diffkit.core.sampler import Sampler, State
+from diffkit.core.sampler import Denoiser, Draw, Rows, Sampler, State, Times
 from diffkit.core.schedule import LOGSNR_LIMIT, Schedule
 from diffkit.core.types import Count, Positive
 from diffkit.standard.samplers.forms import FORMS, Form
@@ -54,14 +54,7 @@ class Rk45(Sampler):
     order = 5
     calls_per_step = None
 
-    def steps(
-        self,
-        denoise: Callable[[Tensor, Tensor], Tensor],
-        schedule: Schedule,
-        x: Float[Tensor, " b *d"],
-        times: Float[Tensor, " n"],
-        noise: Callable[[Tensor], Tensor],
-    ) -> Iterator[State]:
+    def steps(self, denoise: Denoiser, schedule: Schedule, x: Rows, times: Times, noise: Draw) -> Iterator[State]:
         """See `Sampler`."""
         last = schedule.time(torch.tensor(LOGSNR_LIMIT, dtype=torch.float64))
         start, *stops = _points(FORMS[self.form], schedule, torch.maximum(times, last))
@@ -78,7 +71,7 @@ class Rk45(Sampler):
 
     def _walk(
         self,
-        denoise: Callable[[Tensor, Tensor], Tensor],
+        denoise: Denoiser,
         schedule: Schedule,
         y: Tensor,
         known: tuple[Tensor, Tensor],
@@ -133,7 +126,7 @@ class _Point:
     def level(self) -> float:
         return self.sigma / self.alpha
 
-    def slope(self, denoise: Callable[[Tensor, Tensor], Tensor], y: Tensor) -> tuple[Tensor, Tensor]:
+    def slope(self, denoise: Denoiser, y: Tensor) -> tuple[Tensor, Tensor]:
         """F at y, and the answer x_0."""
         x = y * self.scale
         x_0 = denoise(x, self.t)

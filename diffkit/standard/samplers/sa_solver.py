@@ -1,14 +1,12 @@
 """SA-Solver: stochastic Adams."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
-from diffkit.core.sampler import Sampler, State
+from diffkit.core.sampler import Denoiser, Draw, Rows, Sampler, State, Times
 from diffkit.core.schedule import Schedule
 from diffkit.core.types import NonNegative
 from diffkit.standard.samplers.adams import adams, in_lambda
@@ -40,14 +38,7 @@ class SaSolver(Sampler):
         known = min(self.corrector, self.predictor + 1) if self.corrector else self.predictor
         return min(known, self.predictor, 2) if self.tau else known
 
-    def steps(
-        self,
-        denoise: Callable[[Tensor, Tensor], Tensor],
-        schedule: Schedule,
-        x: Float[Tensor, " b *d"],
-        times: Float[Tensor, " n"],
-        noise: Callable[[Tensor], Tensor],
-    ) -> Iterator[State]:
+    def steps(self, denoise: Denoiser, schedule: Schedule, x: Rows, times: Times, noise: Draw) -> Iterator[State]:
         """See `Sampler`."""
         ends, square = Ends.of(schedule, times), self.tau**2
         spread = ends.sigma_s * (-torch.expm1(-2 * square * ends.h)).sqrt() if square else None

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from diffkit.core.sampler import State
+from diffkit.core.sampler import Denoiser, Draw, State
 from diffkit.core.schedule import Schedule
 from diffkit.standard.samplers.ends import Ends, times_at
 
@@ -106,10 +106,10 @@ def ancestral(stages: Stages, spread: Float[Tensor, " n"]) -> Stages:
 
 
 def single_step(
-    denoise: Callable[[Tensor, Tensor], Tensor],
+    denoise: Denoiser,
     x: Float[Tensor, " b *d"],
     times: Float[Tensor, " m"],
-    noise: Callable[[Tensor], Tensor],
+    noise: Draw,
     stages: Stages,
 ) -> Iterator[State]:
     """Walk the times by the stages."""

@@ -1,13 +1,10 @@
 """UniPC: a predictor and a corrector at one call a step."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from jaxtyping import Float
-from torch import Tensor
-
-from diffkit.core.sampler import Sampler, State
+from diffkit.core.sampler import Denoiser, Draw, Rows, Sampler, State, Times
 from diffkit.core.schedule import Schedule
 from diffkit.standard.samplers.adams import adams, in_lambda
 from diffkit.standard.samplers.ends import Ends
@@ -30,14 +27,7 @@ class UniPC(Sampler):
     form: Literal["x0", "eps"] = "x0"
     order: Literal[2, 3, 4] = 3
 
-    def steps(
-        self,
-        denoise: Callable[[Tensor, Tensor], Tensor],
-        schedule: Schedule,
-        x: Float[Tensor, " b *d"],
-        times: Float[Tensor, " n"],
-        noise: Callable[[Tensor], Tensor],
-    ) -> Iterator[State]:
+    def steps(self, denoise: Denoiser, schedule: Schedule, x: Rows, times: Times, noise: Draw) -> Iterator[State]:
         """See `Sampler`."""
         ends = Ends.of(schedule, times)
         mix = None if self.form == "x0" else FORMS[self.form].mix(ends.alpha_t, ends.sigma_t)
