@@ -120,17 +120,19 @@ def single_step(
     churns = None if stages.churn is None else list(zip(*(c.tolist() for c in stages.churn), strict=True))
     for i in range(len(calls)):
         if churns and churns[i][1]:
-            x = (x * churns[i][0]).add_(noise(x), alpha=churns[i][1])
+            x = noise(x).mul_(churns[i][1]).add_(x, alpha=churns[i][0])
         y, answers, draws = x, list[Tensor](), list[Tensor | None]()
         for j in range(calls[i]):
             answers.append(denoise(y, asked[i][j]))
             del y  # its memory, still in the cache, becomes the next point's
-            y = x * keeps[i][j]
+            fresh, last = spreads[i][j][j] if spreads else 0.0, j == calls[i] - 1
+            # no later point needs the last draw: the sample takes its memory
+            y = noise(x).mul_(fresh).add_(x, alpha=keeps[i][j]) if fresh and last else x * keeps[i][j]
             for weight, answer in zip(pulls[i][j], answers, strict=False):
                 if weight:
                     y.add_(answer, alpha=weight)
             if spreads:
-                draws.append(noise(y) if spreads[i][j][j] else None)
+                draws.append(noise(x) if fresh and not last else None)
                 for weight, draw in zip(spreads[i][j], draws, strict=False):
                     if draw is not None:
                         y.add_(draw, alpha=weight)

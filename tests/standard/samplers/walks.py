@@ -42,7 +42,7 @@ def walk(
     times = torch.cat([schedule.time(-2 * inner.log()), torch.zeros(1, dtype=torch.float64)])
     alpha = schedule(times)[0]
     x = alpha[0] * (start() if y is None else y)
-    states = list(drive(sampler, model or denoiser(DATA, schedule), schedule, x, times, lambda x: next(drawn)))
+    states = list(drive(sampler, model or denoiser(DATA, schedule), schedule, x, times, lambda x: next(drawn).clone()))
     assert next(drawn, None) is None, "noise that was not asked for"
     return [state.x / a for state, a in zip(states, alpha[1:], strict=True)]
 
