@@ -72,8 +72,8 @@ def check_calls(sampler: Sampler, schedule: Schedule) -> None:
 def check_rows(sampler: Sampler, schedule: Schedule) -> None:
     """A sample is the same in any batch, with the noise of its id.
 
-    Up to a log-SNR of 4 before the last step: nearer to the data a score, a small difference of x and x_0, would blow up
-    the rounding in which the oracle's own answers differ between batches.
+    Up to a log-SNR of 4 before the last step: nearer to the data a score, a small difference of x and x_0, would blow
+    up the rounding in which the oracle's own answers differ between batches.
     """
     times, x = times_of(schedule, 5, logsnr_max=4.0), start()
     together = run(sampler, schedule, times, x, Noise(0, [0, 1, 2, 3]))[-1].x
