@@ -25,7 +25,7 @@ from diffkit import create
 from diffkit.compose.registry import registry
 from diffkit.core.grid import FittedGrid, Grid
 from diffkit.core.noise import Noise
-from diffkit.core.sampler import Sampler, calls, drive, prior
+from diffkit.core.sampler import Sampler, calls, draws_noise, drive, prior
 from diffkit.standard.schedules import Cosine
 from diffkit.testing.oracle import Gaussian, Mixture, denoiser
 
@@ -108,27 +108,15 @@ def within(sampler: Sampler, grid: Grid, most: int) -> Grid | None:
 
 def samplers() -> dict[str, Sampler]:
     """Every deterministic sampler with a fixed number of calls, in each of its forms and orders."""
-    found = {}
+    found, times = {}, create("grid", "karras", steps=3)(SCHEDULE)
     for name in registry().names("sampler"):
         made = create("sampler", name)
-        if made.calls_per_step is None or draws(made):
+        if made.calls_per_step is None or draws_noise(made, SCHEDULE, times):
             continue
         found[name] = made
         forms = ("v", "flow") if "form" in vars(made) and name != "unipc" else ()
         found |= {f"{name} form={f}": create("sampler", name, form=f) for f in forms if f != made.form}
     return found
-
-
-def draws(sampler: Sampler) -> bool:
-    drawn: list[Tensor] = []
-    start, times = torch.ones(1, 1, dtype=F64), create("grid", "karras", steps=3)(SCHEDULE)
-    for _ in drive(sampler, torch_zero, SCHEDULE, start, times, lambda x: drawn.append(x) or torch.zeros_like(x)):
-        pass
-    return bool(drawn)
-
-
-def torch_zero(x: Tensor, t: Tensor) -> Tensor:
-    return torch.zeros_like(x)
 
 
 def mean_log(errors: list[float]) -> float:

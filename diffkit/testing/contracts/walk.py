@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from diffkit.core.noise import Noise
-from diffkit.core.sampler import Sampler, State, drive
+from diffkit.core.sampler import Sampler, State, draws_noise as sampler_draws_noise, drive
 from diffkit.core.schedule import Schedule
 from diffkit.core.variance import WithVariance
 from diffkit.testing.oracle import Gaussian, Mixture, Oracle, denoiser
@@ -103,14 +103,7 @@ def with_some_variance(denoise: Callable[[Tensor, Tensor], Tensor]) -> WithVaria
 
 def draws_noise(sampler: Sampler) -> bool:
     """Whether the sampler ever asks for noise."""
-    asked = []
-
-    def noise(x: Tensor) -> Tensor:
-        asked.append(x)
-        return torch.zeros_like(x)
-
-    run(sampler, Quarter(), times_of(Quarter(), 4), start(), noise)
-    return bool(asked)
+    return sampler_draws_noise(sampler, Quarter(), times_of(Quarter(), 4))
 
 
 def calls_by_step(sampler: Sampler, schedule: Schedule, times: Float[Tensor, " n"]) -> list[int]:
