@@ -1,15 +1,19 @@
 """The registry: from a kind and a name to the class that a plugin offers under it."""
 
-import inspect
+import sys
 import warnings
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
-from diffkit.compose.plugins import Component, Kind, Plugin, PluginWarning, load_plugins
+from diffkit.compose.fit import refuse_unfit
+from diffkit.compose.guard import guarded
+from diffkit.compose.hooks import Component, Kind
+from diffkit.compose.installed import PluginWarning
+from diffkit.compose.plugins import Plugin, distinct, load_plugins
 from diffkit.core.errors import DiffkitError, nearest
 
 KINDS = (
@@ -21,7 +25,7 @@ KINDS = (
     Kind("schedule", "diffkit.core.schedule:Schedule"),
     Kind("density", "diffkit.core.objective:TimeDensity"),
     Kind("weighting", "diffkit.core.objective:Weighting"),
-    Kind("task", "lightning.pytorch:LightningModule"),
+    Kind("task", "diffkit.run.module:Task"),
     Kind("sampler", "diffkit.core.sampler:Sampler"),
     Kind("grid", "diffkit.core.grid:Grid"),
     Kind("guidance", "diffkit.core.guidance:Guidance", many=True),
@@ -53,8 +57,19 @@ class Registry:
     """
 
     def __init__(self, plugins: Sequence[Plugin]) -> None:
-        self.plugins = tuple(plugins)
-        self.kinds: dict[str, Kind] = {kind.name: kind for kind in KINDS}
+        self.plugins: tuple[Plugin, ...] = ()
+        self.kinds: dict[str, Kind] = {}
+        self._entries: list[Entry] = []
+        self._offer(plugins)
+
+    def use(self, plugin: Plugin) -> None:
+        """Offer what a plugin offers from now on, in the place of what was used from the same module before."""
+        kept = [p for p in self.plugins if not (p.used and p.module == plugin.module)]
+        self._offer([*kept, plugin])
+
+    def _offer(self, plugins: Sequence[Plugin]) -> None:
+        self.plugins = plugins = tuple(distinct(plugins))
+        self.kinds = {kind.name: kind for kind in KINDS}
         for plugin in plugins:
             for kind in plugin.kinds:
                 if self.kinds.setdefault(kind.name, kind) != kind:
@@ -105,9 +120,11 @@ class Registry:
     def _unknown(self, kind: str, name: str) -> str:
         allowed = {n for e in self.entries(kind) for n in (e.component.name, e.qualified)}
         allowed = allowed if "/" in name else set(self.names(kind))
-        broken = [f"{p} could not be loaded ({p.error})" for p in self.plugins if p.error]
-        why = f" Note that the plugin {'; '.join(broken)}." if broken else ""
-        return f"There is no {kind} {name!r}: {nearest(name, allowed)}{why}"
+        return f"There is no {kind} {name!r}: {nearest(name, allowed)}{self.broken()}"
+
+    def broken(self) -> str:
+        """A sentence for each plugin that could not be loaded: what is missing may be theirs."""
+        return "".join(f" Note that the plugin {p} could not be loaded: {p.error}." for p in self.plugins if p.error)
 
     def name_of(self, kind: str, cls: type[Any]) -> str | None:
         """The name under which a class is offered, found by its module and name; None if it is not."""
@@ -121,22 +138,18 @@ class Registry:
 
     def interface(self, kind: str) -> type[Any]:
         """The class that the parts of a kind implement; raises `DiffkitError` if it cannot be imported."""
-        module, _, name = self.kind(kind).interface.partition(":")
-        try:
-            found: type[Any] = getattr(import_module(module), name)
-        except (ImportError, AttributeError) as error:
-            raise DiffkitError(f"The interface of the kind {kind!r} could not be imported: {error}") from error
+        known = self.kind(kind)
+        found: type[Any] = _import(f"interface of the kind {kind!r}", known.interface, foreign=known not in KINDS)
         return found
 
     def load(self, kind: str, name: str) -> type[Any]:
         """Import the class of this name; raises `DiffkitError` if it cannot be, or does not implement the kind."""
-        entry = self.entry(kind, name)
-        cls, interface = _resolve(entry), self.interface(kind)
-        if not issubclass(cls, interface):
-            raise DiffkitError(f"The {entry} is no {interface.__name__}: {cls.__qualname__} must inherit from it.")
-        if inspect.isabstract(cls):
-            missing = ", ".join(sorted(cls.__abstractmethods__))
-            raise DiffkitError(f"The {entry} is not complete: {cls.__qualname__} lacks {missing}.")
+        entry, interface = self.entry(kind, name), self.interface(kind)  # first, so that what it imports is no part's
+        target = entry.component.target
+        cls = _import(str(entry), target, not entry.plugin.standard) if isinstance(target, str) else target
+        if not isinstance(cls, type):
+            raise DiffkitError(f"The {entry} is no class: {target}.")
+        refuse_unfit(str(entry), cls, interface)
         return cls
 
 
@@ -144,31 +157,19 @@ def _warn(message: str) -> None:
     warnings.warn(message, PluginWarning, stacklevel=3)
 
 
-def _resolve(entry: Entry) -> type[Any]:
-    target = entry.component.target
-    if isinstance(target, str):
-        module, _, name = target.partition(":")
-        try:
-            target = getattr(import_module(module), name)
-        except (Exception, SystemExit) as error:  # a plugin's module is foreign code and may raise anything
-            raise DiffkitError(
-                f"The {entry} could not be imported from {entry.component.target}: {type(error).__name__}: {error}"
-            ) from error
-    if not isinstance(target, type):
-        raise DiffkitError(f"The {entry} is no class: {entry.component.target}.")
-    return target
-
-
-_files: list[Path] = []
-
-
-def add_files(files: Sequence[Path]) -> None:
-    """Use these single-file plugins, too, from now on."""
-    _files.extend(file for file in files if file not in _files)
-    registry.cache_clear()
+def _import(who: str, target: str, foreign: bool) -> Any:
+    """What is at `"module:name"`. Foreign code is guarded, and may raise anything."""
+    module, _, name = target.partition(":")
+    guard = guarded(f"the {who}") if foreign and module not in sys.modules else nullcontext()
+    try:
+        with guard:
+            return getattr(import_module(module), name)
+    except (Exception, SystemExit) as error:
+        cause = " ".join(str(error).split())
+        raise DiffkitError(f"The {who} could not be imported from {target}: {type(error).__name__}: {cause}") from error
 
 
 @cache
 def registry() -> Registry:
     """The registry of this process, made from the installed plugins when it is first asked for."""
-    return Registry(load_plugins(_files))
+    return Registry(load_plugins())

@@ -1,11 +1,13 @@
-"""What a training run trains: the model, its moving average, and one step of learning."""
+"""What every training run trains: a model, its moving average, and one step of learning."""
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from copy import deepcopy
 from typing import Any, Literal
 
 import torch
+from jaxtyping import Bool, Float
 from lightning import LightningModule, Trainer
 from torch import Tensor, distributed, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -16,23 +18,22 @@ from diffkit.core.errors import DiffkitError, RunFailed
 from diffkit.core.model import DiffusionModel
 from diffkit.core.noise import generator, key
 from diffkit.core.objective import AdaptiveDensity, TimeDensity, Weighting
-from diffkit.core.types import Batch, Count, Fraction, Natural, NonNegative, Shape
-from diffkit.core.variance import VarianceBound
+from diffkit.core.types import Batch, Fraction, Natural, Shape
 
 
-class DiffusionTask(LightningModule):
-    r"""Learning to denoise, with a moving average of the weights.
+class Task(LightningModule, ABC):
+    r"""What a training run trains: a model, its moving average, and everything of a step of learning but its loss.
 
-    Each step draws times, noise, and which conditions each row keeps. All are functions of (seed, step, place in the
-    global batch), so that stopping and resuming changes nothing. The average follows as
-    $\bar w \mathrel{+}= (1 - d)(w - \bar w)$ with $d = \min(\mathrm{ema}, (1 + n) / (10 + n))$ after n updates. The
-    learning rate rises over `warmup` updates and falls as `decay` says until `trainer.max_steps`.
+    A task of yours says what the loss of each row is (`losses`), and no more. Each step draws times, noise, and which
+    conditions each row keeps. All are functions of (seed, step, place in the global batch), so that stopping and
+    resuming changes nothing. The average follows as $\bar w \mathrel{+}= (1 - d)(w - \bar w)$ with
+    $d = \min(\mathrm{ema}, (1 + n) / (10 + n))$ after n updates. The learning rate rises over `warmup` updates and
+    falls as `decay` says until `trainer.max_steps`.
 
     The times of b rows are the density's for numbers that cover [0, 1) evenly, as `stratify` says: $(i + u_i) / b$ with
     u uniform, one in each of b equal `strata`; a `lattice` $(i / b + u) \bmod 1$ that one number shifts (Kingma et al.
     2021, Variational Diffusion Models); or none, $u_i$ alone. A density or a weighting that learns is trained with the
-    model. `variance_weight` and `variance_steps` are those of the `VarianceBound` that a model with `learn_variance` is
-    trained by.
+    model.
 
     `condition_dropout` is one probability, or one for each conditioner. Raises `DiffkitError` if their number differs.
     """
@@ -50,8 +51,6 @@ class DiffusionTask(LightningModule):
         warmup: Natural = 100,
         decay: Literal["linear", "cosine", "constant"] = "linear",
         stratify: Literal["strata", "lattice", "none"] = "strata",
-        variance_weight: NonNegative = 0.001,
-        variance_steps: Count = 1000,
     ) -> None:
         super().__init__()
         self.model = model
@@ -59,7 +58,6 @@ class DiffusionTask(LightningModule):
         self.density, self.weighting, self.optimizer = density, weighting, optimizer
         self.shape, self.seed = shape, seed
         self.decay, self.warmup, self.ema_decay, self.stratify = decay, warmup, ema, stratify
-        self.bound = VarianceBound(variance_steps, variance_weight)
         self.batches, self.updates, self._at_update = 0, 0, 0
         self.recent: list[tuple[Tensor, Tensor]] = []
         """(loss, log-SNR) of the rows of the last batches, for whoever reports: it takes them and clears the list."""
@@ -79,6 +77,20 @@ class DiffusionTask(LightningModule):
             object.__setattr__(self, name, value)
         else:
             super().__setattr__(name, value)
+
+    @abstractmethod
+    def losses(
+        self,
+        model: DiffusionModel,
+        batch: Batch,
+        t: Float[Tensor, " b"],
+        eps: Float[Tensor, " b *e"],
+        keep: Bool[Tensor, "c b"] | None,
+    ) -> tuple[Float[Tensor, " b"], Float[Tensor, " b"]]:
+        """The loss of each row under `model` (the one that learns, or its average), and the log-SNR it is for.
+
+        Everything random is given, as to `DiffusionModel.loss`: times, noise, and which conditions each row keeps.
+        """
 
     def check(self, trainer: Trainer) -> None:
         """Raise `DiffkitError` if this trainer cannot train the task; called before a run begins."""
@@ -108,7 +120,7 @@ class DiffusionTask(LightningModule):
         # the CPU's flash attention is slow backwards in bf16: a third of a UNet's step (benchmarks/train_speed.py)
         backends = [SDPBackend.MATH] if self.device.type == "cpu" else _ALL
         with sdpa_kernel(backends):
-            losses, logsnr = self.model.loss(batch, t, eps, self.weighting, keep, self.bound)
+            losses, logsnr = self.losses(self.model, batch, t, eps, keep)
         loss = self._mean(losses, t)
         if isinstance(self.density, AdaptiveDensity):
             self.density.observe(*everywhere(torch.stack([t, losses.detach().double()], 1)).unbind(1))
@@ -176,7 +188,7 @@ class DiffusionTask(LightningModule):
         u = (torch.arange(len(x), dtype=torch.float64) + 0.5) / len(x)
         eps = torch.randn(len(x), *self.shape, generator=stream).to(x.device)
         t = self.density(self.model.schedule, u.to(x.device))
-        losses, _ = self.ema.loss(batch, t, eps, self.weighting, bound=self.bound)
+        losses, _ = self.losses(self.ema, batch, t, eps, None)
         self.log("val_loss", self._mean(losses, t), batch_size=len(x), sync_dist=True, logger=False)
 
     def rate(self, update: int) -> float:
@@ -212,7 +224,7 @@ def everywhere(rows: Tensor) -> Tensor:
 
 
 def spread(u: Tensor, stratify: str) -> Tensor:
-    """Uniform numbers that cover [0, 1) more evenly than the independent ones `u`, as `DiffusionTask` says."""
+    """Uniform numbers that cover [0, 1) more evenly than the independent ones `u`, as `Task` says."""
     if stratify == "none":
         return u
     places = torch.arange(len(u), device=u.device)

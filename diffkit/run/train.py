@@ -25,7 +25,7 @@ from diffkit.run.checkpoint import Checkpoints
 from diffkit.run.folder import RunFolder, write_yaml
 from diffkit.run.generate import Sampling
 from diffkit.run.logging import build_loggers
-from diffkit.run.module import DiffusionTask
+from diffkit.run.module import Task
 from diffkit.run.precision import resolve
 from diffkit.run.provenance import provenance
 from diffkit.run.quiet import Unprofiled, quiet
@@ -177,7 +177,7 @@ def _trainer(choices: dict[str, Any], folder: RunFolder, ours: list[Callback]) -
     return trainer
 
 
-def _check(choices: dict[str, Any], trainer: Trainer, task: DiffusionTask) -> None:
+def _check(choices: dict[str, Any], trainer: Trainer, task: Task) -> None:
     task.check(trainer)
     size = choices["data"].get("batch_size")
     if isinstance(size, int) and size % trainer.world_size:

@@ -1,6 +1,6 @@
 """The parts that come with diffkit, offered by the same hook as anybody's."""
 
-from diffkit.compose.plugins import Component, hookimpl
+from diffkit.compose.hooks import Component, hookimpl
 
 _PARTS = {
     "schedule": {
@@ -128,4 +128,4 @@ def diffkit_components() -> list[Component]:
         for kind, named in _PARTS.items()
         for name, target in named.items()
     ]
-    return [*parts, Component("task", "diffusion", "diffkit.run.module:DiffusionTask")]
+    return [*parts, Component("task", "diffusion", "diffkit.run.diffusion:DiffusionTask")]

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from diffkit.core.schedule import LOGSNR_LIMIT
 from diffkit.core.types import Count
-from diffkit.run.module import DiffusionTask, check_finite
+from diffkit.run.module import Task, check_finite
 from diffkit.run.records import Histogram, log
 
 BINS = 20
@@ -31,14 +31,14 @@ class Figures(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock."""
-        assert isinstance(pl_module, DiffusionTask)
+        assert isinstance(pl_module, Task)
         self._since, self._last = perf_counter() - pl_module.paused, pl_module.updates
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Log, every so often."""
-        assert isinstance(pl_module, DiffusionTask)
+        assert isinstance(pl_module, Task)
         if pl_module.updates % self.every or pl_module.updates == self._last:
             return
         self._last = pl_module.updates
@@ -61,12 +61,12 @@ class Figures(Callback):
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Stop the clock."""
-        assert isinstance(pl_module, DiffusionTask)
+        assert isinstance(pl_module, Task)
         pl_module.paused -= perf_counter()
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log the loss on held-out data; the time it took does not count as training."""
-        assert isinstance(pl_module, DiffusionTask)
+        assert isinstance(pl_module, Task)
         pl_module.paused += perf_counter()
         value = trainer.callback_metrics.get("val_loss")
         if value is not None and trainer.is_global_zero and not trainer.sanity_checking:
@@ -74,7 +74,7 @@ class Figures(Callback):
                 logger.log_metrics({"val_loss": value.item()}, step=pl_module.updates)
 
 
-def _levels(task: DiffusionTask) -> tuple[Tensor, Tensor]:
+def _levels(task: Task) -> tuple[Tensor, Tensor]:
     """The sum of the losses of the recent rows in each bin, and their number; the task forgets them."""
     losses = torch.cat([rows for rows, _ in task.recent]).double()
     logsnr = torch.cat([levels for _, levels in task.recent]).to(losses)

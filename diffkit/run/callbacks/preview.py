@@ -10,7 +10,7 @@ from diffkit.core.types import Batch, Natural
 from diffkit.run import pictures
 from diffkit.run.folder import RunFolder
 from diffkit.run.generate import Sampling, generate
-from diffkit.run.module import DiffusionTask
+from diffkit.run.module import Task
 from diffkit.run.records import Pictures, log
 
 
@@ -38,7 +38,7 @@ class Preview(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Draw, every so often; the end of training has pictures of its own."""
-        assert isinstance(pl_module, DiffusionTask)
+        assert isinstance(pl_module, Task)
         task = pl_module
         due = self._every and task.updates % self._every == 0 and task.updates not in (self._last, trainer.max_steps)
         if not due or not trainer.is_global_zero:

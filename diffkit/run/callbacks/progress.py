@@ -16,7 +16,7 @@ from rich.progress import (
 from torch import Tensor
 
 from diffkit.core.types import Positive
-from diffkit.run.module import DiffusionTask
+from diffkit.run.module import Task
 
 
 class Progress(Callback):
@@ -35,7 +35,7 @@ class Progress(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Show the bar."""
-        assert isinstance(pl_module, DiffusionTask)
+        assert isinstance(pl_module, Task)
         self._seen, self._since = pl_module.batches, perf_counter() - pl_module.paused
         if not trainer.is_global_zero or not self._console.is_terminal:
             return
@@ -50,7 +50,7 @@ class Progress(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Move on, now and then."""
-        assert isinstance(pl_module, DiffusionTask)
+        assert isinstance(pl_module, Task)
         now = perf_counter() - pl_module.paused
         if now - self._since < self._period or not trainer.is_global_zero:
             return
@@ -66,7 +66,7 @@ class Progress(Callback):
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Leave the bar as it stands."""
         if self._bar is not None:
-            assert isinstance(pl_module, DiffusionTask)
+            assert isinstance(pl_module, Task)
             self._bar.update(self._row, completed=pl_module.updates, refresh=True)
             self._bar.stop()
             self._bar = None

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from diffkit.core.errors import RunFailed
 from diffkit.core.types import Count
-from diffkit.run.module import DiffusionTask
+from diffkit.run.module import Task
 
 
 class Saving(Callback):
@@ -34,14 +34,14 @@ class Saving(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """A resumed run has its checkpoint already."""
-        assert isinstance(pl_module, DiffusionTask)
+        assert isinstance(pl_module, Task)
         self._saved = pl_module.updates
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Save every so often, and when the run is about to stop."""
-        assert isinstance(pl_module, DiffusionTask)
+        assert isinstance(pl_module, Task)
         task = pl_module
         due = task.updates % self.every == 0 or trainer.should_stop or task.updates == trainer.max_steps
         if due and task.settled and task.updates != self._saved:
@@ -49,7 +49,7 @@ class Saving(Callback):
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save if this is the best so far."""
-        assert isinstance(pl_module, DiffusionTask)
+        assert isinstance(pl_module, Task)
         value = trainer.callback_metrics.get("val_loss")
         if value is not None and value.item() < self.best and not trainer.sanity_checking:
             self.best = value.item()
@@ -63,7 +63,7 @@ class Saving(Callback):
         """Take it up again."""
         self.best = float(state_dict["best"])
 
-    def _save(self, trainer: Trainer, task: DiffusionTask, name: str) -> None:
+    def _save(self, trainer: Trainer, task: Task, name: str) -> None:
         check_weights(task)
         path = Path(trainer.default_root_dir) / "checkpoints" / f"{name}.ckpt"
         if name == "last":
@@ -73,7 +73,7 @@ class Saving(Callback):
         trainer.save_checkpoint(path)
 
 
-def check_weights(task: DiffusionTask) -> None:
+def check_weights(task: Task) -> None:
     """Raise `RunFailed` if a weight is NaN or infinite."""
     tensors = [a.detach() for a in (*task.model.parameters(), *task.ema.parameters())]
     norms: list[Tensor] = list(torch._foreach_norm(tensors)) if tensors else []

@@ -6,7 +6,7 @@ from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
 
-from diffkit.run.module import DiffusionTask
+from diffkit.run.module import Task
 
 SIGNALS = tuple(s for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1") if (s := getattr(signal, name, None)))
 
@@ -36,7 +36,7 @@ class Stop(Callback):
         asked = bool(self.number)
         if trainer.world_size > 1:
             asked = trainer.strategy.reduce_boolean_decision(asked, all=False)
-        assert isinstance(pl_module, DiffusionTask)
+        assert isinstance(pl_module, Task)
         if asked and pl_module.settled:
             self.number = self.number or int(signal.SIGTERM)
             trainer.should_stop = True
