@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from diffkit.compose.plugins import Component, hookimpl
+from diffkit.compose.hooks import API, Command, Component, Kind, hookimpl
 from diffkit.core.errors import DiffkitError
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from diffkit.pipeline import Pipeline
 
 __version__ = "0.1.0"
-__all__ = ["Component", "DiffkitError", "compose", "create", "hookimpl", "load"]
+__all__ = ["API", "Command", "Component", "DiffkitError", "Kind", "compose", "create", "hookimpl", "load", "use"]
 
 
 def load(path: str | Path) -> "Pipeline":
@@ -47,3 +47,14 @@ def compose(overrides: Sequence[str] = (), verb: str = "train") -> "DictConfig":
     from diffkit.compose.hydra import compose
 
     return compose(overrides, verb)
+
+
+def use(plugin: object) -> None:
+    """Use a plugin that is not installed: a path of a Python file, an object with hooks, or one `Component`.
+
+    What is used again, such as a notebook's cell that was run again, takes the place of what was used before it under
+    the same name. Raises `DiffkitError` if it cannot be loaded, or offers nothing.
+    """
+    from diffkit.compose.use import use
+
+    use(plugin)

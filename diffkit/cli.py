@@ -1,6 +1,5 @@
 """The `diffkit` command: reads the verb, and imports what it needs only then."""
 
-import json
 import os
 import sys
 import traceback
@@ -8,8 +7,8 @@ import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from diffkit.compose.plugins import PluginWarning
-from diffkit.core.errors import DiffkitError, RunFailed, nearest
+from diffkit.compose.installed import PluginWarning
+from diffkit.core.errors import DiffkitError, RunFailed
 
 HELP = """\
 diffkit: compose a diffusion model from parts, and run it.
@@ -73,9 +72,10 @@ def _use_files(arguments: Sequence[str]) -> list[str]:
     """Take `--plugin FILE` out of the arguments, and use the files."""
     rest, files = _option("--plugin", "a file: --plugin ./my_sampler.py", arguments)
     if files:
-        from diffkit.compose.registry import add_files
+        from diffkit.compose.use import use
 
-        add_files([Path(file).resolve() for file in files])
+        for file in files:
+            use(file)
     return rest
 
 
@@ -96,7 +96,9 @@ def _option(flag: str, wanted: str, arguments: Sequence[str]) -> tuple[list[str]
 def _dispatch(arguments: Sequence[str]) -> int:
     verb, *rest = arguments or ["--help"]
     if verb in ("--help", "-h", "help"):
-        print(HELP, end="")
+        from diffkit.compose.commands import help_lines
+
+        print(HELP + help_lines(_VERBS), end="")
         return 0
     if verb == "--version":
         from diffkit import __version__
@@ -106,7 +108,9 @@ def _dispatch(arguments: Sequence[str]) -> int:
     if verb in ("-sc", "--shell-completion"):
         return _complete(arguments)
     if verb not in _VERBS:
-        raise DiffkitError(f"There is no command {verb!r}: {nearest(verb, _VERBS)} (diffkit --help)")
+        from diffkit.compose.commands import call
+
+        return call(verb, rest, _VERBS)
     if verb in _COMPOSED and {"--help", "-h"} & set(rest):
         return _help(verb, rest)
     return _VERBS[verb](rest)
@@ -183,29 +187,14 @@ def _list(arguments: Sequence[str]) -> int:
 
 
 def _plugins(arguments: Sequence[str]) -> int:
-    from diffkit.compose.registry import registry
+    from diffkit.compose import status
 
     if [a for a in arguments if a != "--json"]:
         raise DiffkitError(f"diffkit plugins takes --json alone, not {' '.join(arguments)}.")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", PluginWarning)  # their errors stand in the table
-        plugins = registry().plugins
     if arguments:
-        rows = [
-            {
-                "name": p.name,
-                "distribution": p.distribution,
-                "version": p.version,
-                "module": p.module,
-                "parts": [f"{c.kind}={c.name}" for c in p.components],
-                "error": p.error or None,
-            }
-            for p in plugins
-        ]
-        print(json.dumps(rows, indent=2))
-        return 0
-    table = [(p.name, p.distribution, p.version, str(len(p.components)), p.error or "ok") for p in plugins]
-    _table(("plugin", "distribution", "version", "parts", "status"), table)
+        print(status.as_json())
+    else:
+        _table(status.HEAD, status.rows())
     return 0
 
 
@@ -223,7 +212,9 @@ def _complete(arguments: Sequence[str]) -> int:
 
     app, *words = os.environ.get("COMP_LINE", "diffkit ").split(" ")
     if len(words) < 2:
-        print(" ".join(verb for verb in _VERBS if verb.startswith("".join(words))))
+        from diffkit.compose.commands import names
+
+        print(" ".join(verb for verb in [*_VERBS, *names(_VERBS)] if verb.startswith("".join(words))))
         return 0
     verb = "train" if words[0] == "check" else words[0]
     if verb in _COMPOSED:

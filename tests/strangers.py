@@ -59,7 +59,6 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
     site = tmp_path / "site"
     site.mkdir()
     monkeypatch.syspath_prepend(str(site))
-    monkeypatch.setattr(registry, "_files", [])
     registry.registry.cache_clear()
 
     def installed(distribution: str, source: str, **rest: str) -> Path:

@@ -109,7 +109,7 @@ def test_plugins_shows_broken_ones_and_goes_on(diffkit, install: Install) -> Non
     status, out, error = diffkit("plugins")
     rows = {line.split("\t")[1]: line.split("\t") for line in out.splitlines()}
     assert status == 0 and error == ""
-    assert rows["mine"][2:] == ["1.2", "1", "ok"] and "not_there" in rows["bad"][4]
+    assert rows["mine"][2:] == ["1.2", "1", "sampler=still", "ok"] and "not_there" in rows["bad"][5]
     table = {row["distribution"]: row for row in json.loads(diffkit("plugins", "--json")[1])}
     assert table["mine"]["parts"] == ["sampler=still"] and table["diffkit"]["error"] is None
 

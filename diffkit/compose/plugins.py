@@ -1,70 +1,24 @@
-"""Plugins: found by entry point, loaded one by one, so that a broken one harms nothing but itself."""
+"""Plugins: loaded one by one, so that a broken one harms nothing but itself."""
 
 import os
 import sys
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from functools import partial
+from hashlib import sha256
 from importlib import util
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import TypeVar
 
 import pluggy
 
+from diffkit.compose.guard import filters_kept, guarded, time_limit
+from diffkit.compose.hooks import API, Command, Component, Hooks, Kind
+from diffkit.compose.installed import Found, PluginWarning, allowed, installed
 from diffkit.core.errors import DiffkitError, nearest
-
-GROUP = "diffkit"
-"""The group of entry points that names plugins."""
-
-hookspec = pluggy.HookspecMarker("diffkit")
-hookimpl = pluggy.HookimplMarker("diffkit")
-"""Marks a function of a plugin as one of the hooks of `Hooks`."""
-
-
-@dataclass(frozen=True)
-class Component:
-    """A part on offer: its kind, the name it is chosen by, and where it is.
-
-    `target` is `"module:Class"`, imported when the part is chosen and not before, or the class itself.
-    """
-
-    kind: str
-    name: str
-    target: str | type
-
-
-@dataclass(frozen=True)
-class Kind:
-    """A kind of part: its name, the `"module:Class"` that its parts implement, and whether a run takes a list."""
-
-    name: str
-    interface: str
-    many: bool = False
-
-
-class Hooks:
-    """What a plugin may implement; each hook returns a list."""
-
-    @hookspec
-    def diffkit_components(self) -> list[Component]:  # type: ignore[empty-body]
-        """The parts that the plugin offers."""
-
-    @hookspec
-    def diffkit_configs(self) -> list[str]:  # type: ignore[empty-body]
-        """Packages with YAML presets to put on Hydra's search path, such as `"my_plugin.conf"`."""
-
-    @hookspec
-    def diffkit_kinds(self) -> list[Kind]:  # type: ignore[empty-body]
-        """New kinds of part."""
-
-
-class PluginWarning(UserWarning):
-    """A plugin was skipped."""
 
 
 @dataclass(frozen=True)
@@ -74,96 +28,145 @@ class Plugin:
     name: str
     """The name that qualifies its parts: its entry point's, or its distribution's where two share that."""
     distribution: str
+    """What is installed; a file's path, or a module's name, where `diffkit.use` was given that."""
     version: str
     module: str
+    standard: bool = False
+    """Whether it came with diffkit."""
+    used: bool = False
+    """Whether it was given to `diffkit.use`, or by `--plugin`, and is not installed."""
+    blocked: bool = False
+    """Whether `DIFFKIT_PLUGINS` keeps it from being loaded."""
+    api: int | None = None
+    """The plugin API that it was written for; None if that is not known."""
     components: tuple[Component, ...] = ()
     configs: tuple[str, ...] = ()
     kinds: tuple[Kind, ...] = ()
+    commands: tuple[Command, ...] = ()
     error: str = ""
 
     @property
-    def standard(self) -> bool:
-        """Whether it came with diffkit."""
-        return self.distribution == "diffkit"
+    def usable(self) -> bool:
+        """Whether it was loaded."""
+        return not (self.error or self.blocked)
 
     def __str__(self) -> str:
         return f"{self.distribution} {self.version}".strip()
 
 
-def load_plugins(files: Sequence[Path] = ()) -> list[Plugin]:
-    """Every installed plugin that `DIFFKIT_PLUGINS` allows, then the single files; the standard ones first.
+def load_plugins() -> list[Plugin]:
+    """Every installed plugin, the standard one first.
 
-    One that fails to load, or whose hooks return nonsense, is skipped with a `PluginWarning`; with
-    `DIFFKIT_STRICT_PLUGINS=1` it raises `DiffkitError`, as a file that fails always does.
+    One that `DIFFKIT_PLUGINS` leaves out is not imported. One that fails to load, or whose hooks return nonsense, is
+    skipped with a `PluginWarning`; with `DIFFKIT_STRICT_PLUGINS=1` it raises `DiffkitError`.
     """
     strict = os.environ.get("DIFFKIT_STRICT_PLUGINS", "0") not in ("", "0")
-    points = sorted(entry_points(group=GROUP), key=lambda p: (_owner(p)[0] != "diffkit", _owner(p)[0], p.name))
-    plugins = [_load(point.load, _describe(point)) for point in _allowed(points)]
-    plugins += [_load(partial(_import_file, file), Plugin(file.stem, str(file), "", str(file))) for file in files]
+    found = installed()
+    names, limit = allowed(found), time_limit()
+    plugins = [_installed(one, names, limit) for one in found]
     for plugin in plugins:
-        if plugin.error and (strict or plugin.distribution in map(str, files)):
+        if plugin.error and strict:
             raise DiffkitError(f"The plugin {plugin} could not be loaded: {plugin.error}.")
         if plugin.error:
             warnings.warn(f"the plugin {plugin} is skipped: {plugin.error}", PluginWarning, stacklevel=2)
-    return _distinct(plugins)
+    return plugins
 
 
-def _owner(point: EntryPoint) -> tuple[str, str]:
-    return (point.dist.name, point.dist.version) if point.dist else ("unknown", "")
+def load_file(file: Path) -> Plugin:
+    """The plugin that is a single Python file; raises `DiffkitError` if it cannot be loaded."""
+    plugin = Plugin(file.stem, str(file), "", str(file), used=True)
+    return _sound(_load(partial(_import_file, file), plugin, time_limit()))
 
 
-def _describe(point: EntryPoint) -> Plugin:
-    return Plugin(point.name, *_owner(point), point.value)
+def load_object(hooks: object, name: str) -> Plugin:
+    """The plugin that is an object with hooks, such as a module; raises `DiffkitError` if a hook fails."""
+    plugin = Plugin(name.rpartition(".")[2], name, "", name, used=True)
+    return _sound(_load(lambda: hooks, plugin, time_limit()))
 
 
-def _allowed(points: Iterable[EntryPoint]) -> list[EntryPoint]:
-    """The standard plugins, and of the others those that `DIFFKIT_PLUGINS` names, or all where it is not set."""
-    points, wish = list(points), os.environ.get("DIFFKIT_PLUGINS")
-    if wish is None:
-        return points
-    names = {name.strip() for name in wish.split(",") if name.strip()}
-    known = {name for p in points for name in (p.name, _owner(p)[0])}
-    for name in sorted(names - known):
-        warnings.warn(f"DIFFKIT_PLUGINS names {name!r}: {nearest(name, known)}", PluginWarning, stacklevel=3)
-    return [p for p in points if _owner(p)[0] == "diffkit" or names & {p.name, _owner(p)[0]}]
+def _sound(plugin: Plugin) -> Plugin:
+    if plugin.error:
+        raise DiffkitError(f"The plugin {plugin} could not be loaded: {plugin.error}.")
+    return plugin
+
+
+def _installed(found: Found, names: set[str], limit: float | None) -> Plugin:
+    plugin = Plugin(found.point.name, found.distribution, found.version, found.point.value, found.standard)
+    if not found.standard and not names & {found.point.name, found.distribution}:
+        return replace(plugin, blocked=True)
+    return _load(found.point.load, plugin, limit)
 
 
 def _import_file(file: Path) -> ModuleType:
+    """A file's module, made anew each time: the file may have changed since."""
     if not file.is_file():
         raise FileNotFoundError("there is no such file")
-    name = f"diffkit_file_{file.stem}"
+    name = f"diffkit_file_{file.stem}_{sha256(str(file).encode()).hexdigest()[:8]}"
     spec = util.spec_from_file_location(name, file)
-    if spec is None or spec.loader is None:
+    if spec is None:
         raise ImportError("it is not a Python file")
-    module = sys.modules[name] = util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    code = compile(file.read_bytes(), str(file), "exec")  # not a cached one, which may be a second too old
+    before, module = sys.modules.get(name), util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        exec(code, vars(module))
+    except BaseException:
+        del sys.modules[name]
+        if before is not None:
+            sys.modules[name] = before
+        raise
     return module
 
 
-def _load(load: Callable[[], object], plugin: Plugin) -> Plugin:
+def _load(load: Callable[[], object], plugin: Plugin, limit: float | None) -> Plugin:
     """The plugin with what its hooks return, or with the error that keeps it from loading.
 
     A plugin is foreign code: whatever it raises, `SystemExit` too, ends up in `error`. Each has a manager of its own,
-    so that no hook of one can disturb another. What it prints goes to stderr, so that our output stays clean.
+    so that no hook of one can disturb another.
     """
     try:
-        with redirect_stdout(sys.stderr):
+        with filters_kept(), guarded(f"the plugin {plugin}", limit):
             manager = pluggy.PluginManager("diffkit")
             manager.add_hookspecs(Hooks)
             found = load()
+            plugin = replace(plugin, api=_api(found, plugin))
             manager.register(found)
             _refuse_strays(manager, found)
-            return replace(
+            loaded = replace(
                 plugin,
                 components=_gather("diffkit_components", manager.hook.diffkit_components(), Component),
                 configs=_gather("diffkit_configs", manager.hook.diffkit_configs(), str),
                 kinds=_gather("diffkit_kinds", manager.hook.diffkit_kinds(), Kind),
+                commands=_gather("diffkit_commands", manager.hook.diffkit_commands(), Command),
             )
+            _refuse_contradictions(loaded)
+            return loaded
     except KeyboardInterrupt:
         raise
+    except DiffkitError as error:
+        return replace(plugin, error=" ".join(str(error).split()))
     except BaseException as error:
         cause = " ".join(str(error).split()) or "no message"
         return replace(plugin, error=f"{type(error).__name__}: {cause}")
+
+
+def _api(found: object, plugin: Plugin) -> int:
+    """The API that the plugin was written for; raises `DiffkitError` if it is none of those that are kept."""
+    stated = getattr(found, "diffkit_api", 1)
+    if type(stated) is not int or stated < 1:
+        raise DiffkitError(f"its diffkit_api must be a whole number from 1, not {stated!r:.60}")
+    oldest = max(1, API - 1)
+    if stated > API:
+        raise DiffkitError(
+            f"it is built for version {stated} of the plugin API, and this diffkit has version {API}: "
+            f"install a newer diffkit (pip install --upgrade diffkit), or an older {plugin.distribution}"
+        )
+    if stated < oldest:
+        raise DiffkitError(
+            f"it is built for version {stated} of the plugin API, and this diffkit has version {API} and keeps "
+            f"{oldest}: install a newer {plugin.distribution} (pip install --upgrade {plugin.distribution})"
+        )
+    return stated
 
 
 def _refuse_strays(manager: pluggy.PluginManager, plugin: object) -> None:
@@ -185,15 +188,43 @@ def _gather(hook: str, results: list[object], what: type[T]) -> tuple[T, ...]:
     gathered: list[T] = []
     for result in results:
         if not isinstance(result, list | tuple):
-            raise TypeError(f"{hook} must return a list, not {type(result).__name__}")
+            raise DiffkitError(f"{hook} must return a list, not {type(result).__name__}")
         for item in result:
             if not isinstance(item, what):
-                raise TypeError(f"{hook} must return a list of {what.__name__}, but one item is {item!r:.60}")
+                raise DiffkitError(f"{hook} must return a list of {what.__name__}, but one item is {item!r:.60}")
             gathered.append(item)
     return tuple(gathered)
 
 
-def _distinct(plugins: Sequence[Plugin]) -> list[Plugin]:
-    """Plugins that share a name (two distributions may) are named by their distributions instead."""
+def _refuse_contradictions(plugin: Plugin) -> None:
+    """Refuse a name that is offered twice, and presets that are not there."""
+    offered = Counter(f"{c.kind}={c.name}" for c in plugin.components)
+    offered += Counter(f"the kind {k.name!r}" for k in plugin.kinds)
+    offered += Counter(f"the command {c.name!r}" for c in plugin.commands)
+    twice = [name for name, count in offered.items() if count > 1]
+    if twice:
+        raise DiffkitError(f"it offers {' and '.join(twice)} twice")
+    for package in plugin.configs:
+        if "://" not in package and util.find_spec(package.replace("/", ".")) is None:
+            raise DiffkitError(f"diffkit_configs names the package {package!r}, which is not there")
+
+
+def distinct(plugins: Iterable[Plugin]) -> list[Plugin]:
+    """The plugins with a name each; those that share one are named by their distributions instead."""
+    plugins = list(plugins)
     count = Counter(plugin.name for plugin in plugins)
-    return [replace(p, name=Path(p.distribution).name) if count[p.name] > 1 else p for p in plugins]
+    taken = {plugin.name for plugin in plugins if plugin.standard or count[plugin.name] == 1}
+    named = []
+    for plugin in plugins:
+        if not (plugin.standard or count[plugin.name] == 1):
+            plugin = replace(plugin, name=next(name for name in _names(plugin) if name not in taken))
+            taken.add(plugin.name)
+        named.append(plugin)
+    return named
+
+
+def _names(plugin: Plugin) -> Sequence[str]:
+    """What a plugin may be called, the best first; the last is nobody else's."""
+    own = Path(plugin.distribution)
+    digest = sha256(f"{plugin.distribution}:{plugin.module}".encode()).hexdigest()
+    return own.name, f"{own.name}.{plugin.name}", f"{own.parent.name}.{own.stem}", f"{plugin.name}-{digest[:8]}"

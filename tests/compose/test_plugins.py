@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 from strangers import Install, entry
 
-from diffkit.compose.plugins import Plugin, PluginWarning, load_plugins
+from diffkit.compose.installed import PluginWarning
+from diffkit.compose.plugins import Plugin, load_file, load_plugins
+from diffkit.compose.registry import registry
 from diffkit.core.errors import DiffkitError
 
 GOOD = entry("sampler=good=good_sampler:Good")
@@ -26,6 +28,10 @@ BROKEN = {
 
 def named(plugins: list[Plugin], distribution: str) -> Plugin:
     return next(p for p in plugins if p.distribution == distribution)
+
+
+def loaded() -> list[str]:
+    return [p.distribution for p in load_plugins() if p.usable]
 
 
 @pytest.mark.parametrize("fault", BROKEN)
@@ -59,7 +65,7 @@ def test_strict_plugins_raise(install: Install, monkeypatch: pytest.MonkeyPatch)
 def test_two_distributions_may_use_one_entry_name(install: Install) -> None:
     install("one", entry("sampler=a=m:A"), name="same")
     install("two", entry("sampler=b=m:B"), name="same")
-    plugins = load_plugins()
+    plugins = registry().plugins
     assert {p.name for p in plugins if not p.standard} == {"one", "two"}
     assert {c.name for p in plugins for c in p.components} >= {"a", "b"}
 
@@ -68,9 +74,9 @@ def test_the_environment_restricts_which_plugins_load(install: Install, monkeypa
     install("one", entry("sampler=a=m:A"))
     install("two", "raise RuntimeError('never imported')")
     monkeypatch.setenv("DIFFKIT_PLUGINS", "one")
-    assert [p.distribution for p in load_plugins()] == ["diffkit", "one"]
+    assert loaded() == ["diffkit", "one"]
     monkeypatch.setenv("DIFFKIT_PLUGINS", "")
-    assert [p.distribution for p in load_plugins()] == ["diffkit"]
+    assert loaded() == ["diffkit"]
     monkeypatch.setenv("DIFFKIT_PLUGINS", "onee")
     with pytest.warns(PluginWarning, match="did you mean 'one'"):
         load_plugins()
@@ -86,7 +92,7 @@ def test_what_a_plugin_prints_does_not_spoil_our_output(install: Install, capsys
 def test_a_single_file_is_a_plugin(install: Install, tmp_path: Path) -> None:
     file = tmp_path / "mine.py"
     file.write_text("import diffkit\nclass Mine: ...\n" + entry("sampler=mine=x").replace("'x'", "Mine"))
-    plugin = load_plugins([file])[-1]
+    plugin = load_file(file)
     assert plugin.name == "mine" and plugin.components[0].target.__name__ == "Mine"  # type: ignore[union-attr]
 
 
@@ -96,7 +102,7 @@ def test_a_single_file_that_fails_is_an_error(install: Install, tmp_path: Path, 
     if text is not None:
         file.write_text(text)
     with pytest.raises(DiffkitError, match=rf"mine\.py could not be loaded: .*{cause}"):
-        load_plugins([file])
+        load_file(file)
 
 
 def test_the_standard_parts_come_by_the_same_hook(install: Install) -> None:

@@ -3,7 +3,7 @@
 import pytest
 from strangers import SAMPLER, Install, entry
 
-from diffkit.compose.plugins import PluginWarning
+from diffkit.compose.installed import PluginWarning
 from diffkit.compose.registry import registry
 from diffkit.core.errors import DiffkitError
 from diffkit.core.sampler import Sampler
@@ -52,7 +52,7 @@ def test_an_unknown_name_gets_the_nearest(kind: str, name: str, hint: str) -> No
 
 def test_an_unknown_name_may_be_a_broken_plugins(install: Install) -> None:
     install("bad", "import not_there")
-    with pytest.warns(PluginWarning), pytest.raises(DiffkitError, match=r"bad 1\.2 could not be loaded .*not_there"):
+    with pytest.warns(PluginWarning), pytest.raises(DiffkitError, match=r"bad 1\.2 could not be loaded: .*not_there"):
         registry().component("sampler", "zzz")
 
 
@@ -76,8 +76,10 @@ def test_a_class_that_does_not_fit_is_refused_by_name(install: Install, fault: s
 
 
 def test_a_plugin_adds_a_kind(install: Install) -> None:
-    kinds = "\n@diffkit.hookimpl\ndef diffkit_kinds():\n    return [Kind('walk', 'diffkit.core.sampler:Sampler')]\n"
-    source = "from diffkit.compose.plugins import Kind\n" + MINE.replace("'sampler'", "'walk'") + kinds
+    kinds = (
+        "\n@diffkit.hookimpl\ndef diffkit_kinds():\n    return [diffkit.Kind('walk', 'diffkit.core.sampler:Sampler')]\n"
+    )
+    source = MINE.replace("'sampler'", "'walk'") + kinds
     install("mine", source, still_sampler=SAMPLER)
     assert registry().names("walk") == ["still"] and registry().load("walk", "still").__name__ == "Still"
 
@@ -89,7 +91,7 @@ def test_a_component_of_no_kind_is_skipped(install: Install) -> None:
 
 
 def test_a_kind_cannot_be_redefined(install: Install) -> None:
-    kind = "\n@diffkit.hookimpl\ndef diffkit_kinds():\n    return [Kind('sampler', 'diffkit.core.grid:Grid')]\n"
-    install("mine", "from diffkit.compose.plugins import Kind\n" + MINE + kind)
+    kind = "\n@diffkit.hookimpl\ndef diffkit_kinds():\n    return [diffkit.Kind('sampler', 'diffkit.core.grid:Grid')]\n"
+    install("mine", MINE + kind)
     with pytest.warns(PluginWarning, match=r"mine 1\.2.*kind 'sampler'"):
         assert registry().kind("sampler").interface == "diffkit.core.sampler:Sampler"
