@@ -9,6 +9,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 JOBS ?= 2
 BIN = $(VENV)/bin
+PLUGINS = $(wildcard plugins/*/pyproject.toml)
 PIP = $(BIN)/python -m pip --disable-pip-version-check install -qq -c constraints.txt
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 export NO_MKDOCS_2_WARNING = 1
@@ -54,7 +55,8 @@ $(VENV)/.demo: $(VENV)/.torch pyproject.toml
 	$(PIP) -e .
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.torch pyproject.toml
-	$(PIP) -e '.[dev]'
+# The plugins under plugins/ are packages of their own, which need the diffkit that is installed with them.
+$(VENV)/.dev: $(VENV)/.torch pyproject.toml $(PLUGINS)
+	$(PIP) -e '.[dev]' $(PLUGINS:%/pyproject.toml=-e ./%)
 	$(PIP) --no-deps k-diffusion azula
 	@touch $@ $(VENV)/.demo

@@ -1,10 +1,13 @@
-"""Print constraints.txt: the versions, as installed here, of everything that diffkit[dev] and the tests need."""
+"""Print constraints.txt: the versions, as installed here, of all that diffkit[dev], the plugins and the tests need."""
 
 from importlib.metadata import PackageNotFoundError, distribution, version
+from pathlib import Path
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
+
+PLUGINS = Path(__file__).parents[1] / "plugins"
 
 HEADER = """\
 # The tested set: everything that `make test` installs, on Python 3.11. Install torch first, by itself, so
@@ -38,8 +41,11 @@ def closure(wanted: Requirement, found: dict[str, str], seen: set[tuple[str, str
 def main() -> None:
     """Print the header and one `name==version` a line; a version's local part (`+cpu`) is left out."""
     found: dict[str, str] = {}
-    closure(Requirement("diffkit[dev]"), found, set())
-    del found["diffkit"]
+    ours = ["diffkit", *(folder.parent.name for folder in PLUGINS.glob("*/pyproject.toml"))]
+    for name in ours:
+        closure(Requirement("diffkit[dev]" if name == "diffkit" else name), found, set())
+    for name in ours:
+        del found[name]
     found |= {name: version(name) for name in ALONE}
     print(HEADER + "\n".join(f"{name}=={number}" for name, number in sorted(found.items())))
 

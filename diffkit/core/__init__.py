@@ -26,7 +26,14 @@ if TYPE_CHECKING:
         on_chain as on_chain,
     )
     from diffkit.core.prediction import Prediction as Prediction, convert as convert
-    from diffkit.core.sampler import Sampler as Sampler, State as State
+    from diffkit.core.sampler import (
+        Denoiser as Denoiser,
+        Draw as Draw,
+        Rows as Rows,
+        Sampler as Sampler,
+        State as State,
+        Times as Times,
+    )
     from diffkit.core.schedule import Schedule as Schedule
     from diffkit.core.sde import reverse_sde as reverse_sde
     from diffkit.core.types import (
@@ -54,7 +61,7 @@ _HOME = {
     "noise": ["Noise"],
     "objective": ["AdaptiveDensity", "LearnedWeighting", "TimeDensity", "Weighting", "on_chain"],
     "prediction": ["Prediction", "convert"],
-    "sampler": ["Sampler", "State"],
+    "sampler": ["Denoiser", "Draw", "Rows", "Sampler", "State", "Times"],
     "schedule": ["Schedule"],
     "sde": ["reverse_sde"],
     "types": ["Batch", "Count", "Fraction", "Natural", "NonNegative", "Positive", "Range", "Shape"],

@@ -39,7 +39,7 @@ class Sampler(ABC):
     """Walks a grid of times from noise to data. A frozen dataclass that keeps nothing between calls."""
 
     calls_per_step: int | None = 1
-    """The denoiser's calls in one step, at most; None for a sampler that makes as many as the data need."""
+    """The denoiser's calls in one step, at most; None where they depend on the data or on the grid."""
 
     @property
     @abstractmethod
