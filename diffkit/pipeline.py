@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from diffkit.compose.build import build_sampling
+from diffkit.compose.recorded import require
 from diffkit.core.data import Data, DataSpec
 from diffkit.core.errors import DiffkitError
 from diffkit.core.grid import FittedGrid, Grid
@@ -119,7 +120,9 @@ class Pipeline:
         """The run's own choices, changed as asked; every value is checked as those of a command are."""
         if (steps is not None and isinstance(grid, Grid)) or (scale is not None and guidance is not None):
             raise DiffkitError("steps and scale change the run's own grid and guidance: set them in the objects given")
-        nodes = {kind: self.saved.config[kind] or {} for kind in ("sampler", "grid", "guidance")}
+        asked = {"sampler": sampler, "grid": grid, "guidance": guidance}
+        config = require(self.saved.config, [kind for kind, choice in asked.items() if choice is None])
+        nodes = {kind: config[kind] or {} for kind in asked}
         nodes |= {kind: {"_part_": name} for kind, name in (("sampler", sampler), ("grid", grid)) if _is_name(name)}
         if steps is not None:
             nodes["grid"] = {**nodes["grid"], "steps": steps}

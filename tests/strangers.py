@@ -3,12 +3,13 @@
 import importlib
 import sys
 from collections.abc import Callable, Iterator
+from importlib.metadata import Distribution, distributions
 from pathlib import Path
 from textwrap import dedent
 
 import pytest
 
-from diffkit.compose import registry
+from diffkit.compose import installed as finding, registry
 
 Install = Callable[..., Path]
 
@@ -53,12 +54,25 @@ def write(folder: Path, distribution: str, source: str, name: str = "", version:
     return folder
 
 
+def _here(site: Path) -> list[Distribution]:
+    own = "diffkit.standard.plugin"
+    return [
+        d
+        for d in distributions()
+        if Path(str(d.locate_file(""))) == site or own in (d.read_text("entry_points.txt") or "")
+    ]
+
+
 @pytest.fixture
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
-    """Install distributions as `write` does; the registry is made anew, and again after the test."""
+    """Install distributions as `write` does; the registry is made anew, and again after the test.
+
+    What else this environment has installed is not found meanwhile.
+    """
     site = tmp_path / "site"
     site.mkdir()
     monkeypatch.syspath_prepend(str(site))
+    monkeypatch.setattr(finding, "distributions", lambda: _here(site))
     registry.registry.cache_clear()
 
     def installed(distribution: str, source: str, **rest: str) -> Path:

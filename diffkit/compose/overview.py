@@ -4,11 +4,10 @@ import ast
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib import util
-from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 
 from diffkit.compose.registry import Entry, registry
+from diffkit.compose.sources import find
 
 
 @dataclass(frozen=True)
@@ -48,23 +47,12 @@ def summary(entry: Entry) -> str:
 def _docstrings(module: str) -> dict[str, str]:
     """The first line of the docstring of each class of a module."""
     try:
-        spec = _find(module)
+        spec = find(module)
         source = Path(spec.origin).read_text(encoding="utf-8") if spec and spec.origin else ""
         tree = ast.parse(source)
     except Exception:  # a part that cannot be found is listed without a summary; choosing it says what is wrong
         return {}
     return {node.name: _first_line(ast.get_docstring(node)) for node in tree.body if isinstance(node, ast.ClassDef)}
-
-
-def _find(module: str) -> ModuleSpec | None:
-    """Where a module is. Its packages are not imported: what they import in turn may be slow."""
-    top, *inner = module.split(".")
-    spec = util.find_spec(top)
-    for depth in range(1, len(inner) + 1):
-        if spec is None:
-            break
-        spec = PathFinder.find_spec(".".join([top, *inner[:depth]]), spec.submodule_search_locations)
-    return spec
 
 
 def _first_line(text: str | None) -> str:

@@ -15,6 +15,7 @@ from hydra_zen import builds
 from omegaconf import DictConfig, OmegaConf
 
 from diffkit.compose.nested import as_node, default_part, inner_parts
+from diffkit.compose.recorded import require
 from diffkit.compose.registry import registry
 from diffkit.compose.values import INJECTED, hyperparameters, parameters
 from diffkit.core.errors import DiffkitError
@@ -169,7 +170,7 @@ def _saved_node(kind: str) -> DictConfig:
     config = _saved.get()
     if config is None:
         return OmegaConf.create({})
-    choice = config.get(kind) or {}
+    choice = require(config, [kind]).get(kind) or {}
     nodes = choice if registry().kind(kind).many else {kind: choice}
     made = {key: _made(kind, key, values) for key, values in nodes.items()}
     return OmegaConf.create(made) if registry().kind(kind).many else made[kind]

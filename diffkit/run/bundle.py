@@ -11,13 +11,17 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors, save as save_tensors
 
 from diffkit.compose.build import build_model
+from diffkit.compose.recorded import require
+from diffkit.compose.registry import registry
 from diffkit.core.data import DataSpec
 from diffkit.core.errors import DiffkitError
-from diffkit.core.model import DiffusionModel
+from diffkit.core.model import DiffusionModel, Network
 from diffkit.run.folder import RunFolder, read_yaml, write_yaml
 
 WEIGHTS = "model.safetensors"
 CONFIG = "config.yaml"
+MODEL = ("codec", "conditioner", "denoiser", "prediction", "schedule")
+"""The kinds of part that a model is made of."""
 _LOCAL = ("out", "resume", "trainer", "logger", "callbacks", "optimizer", "group", "tags", "preview_every", "samples")
 
 
@@ -25,14 +29,14 @@ _LOCAL = ("out", "resume", "trainer", "logger", "callbacks", "optimizer", "group
 class Bundle:
     """A model that is ready to sample, and what is known of it."""
 
-    model: DiffusionModel
+    model: Network
     config: dict[str, Any]
     """The choices that made it, as plain values; `config["diffkit"]` says what made it: versions, plugins, seeds."""
     spec: DataSpec
     """The data it makes."""
 
 
-def save(folder: Path, model: DiffusionModel, config: dict[str, Any], spec: DataSpec) -> None:
+def save(folder: Path, model: Network, config: dict[str, Any], spec: DataSpec) -> None:
     """Write `model.safetensors` and `config.yaml` into `folder`.
 
     Keys of `config` that belong to one machine or one training (paths, trainer, loggers) are left out. The digest of
@@ -42,6 +46,8 @@ def save(folder: Path, model: DiffusionModel, config: dict[str, Any], spec: Data
     own = {name: a.detach().cpu().clone(memory_format=torch.contiguous_format) for name, a in state.items()}
     weights = save_tensors(own)
     made = dict(config.get("diffkit", {})) | {"spec": spec.to_dict(), "sha256": sha256(weights).hexdigest()}
+    if not isinstance(model, DiffusionModel):
+        made["task"] = config["task"]["_part_"]  # which knows what it trained
     shared = {name: value for name, value in config.items() if name not in (*_LOCAL, "diffkit")}
     temporary = folder / f".{WEIGHTS}-{os.getpid()}"
     try:
@@ -72,7 +78,8 @@ def load(path: str | Path) -> Bundle:
     """The bundle in a run's folder or in a folder of its own.
 
     Nothing in it is trusted: the weights are checked against their digest, the parts are found by registered name,
-    names and shapes of tensors must fit. Raises `DiffkitError` otherwise.
+    names and shapes of tensors must fit. Raises `DiffkitError` otherwise, and for a plugin that is missing; warns of
+    one of another version or source than the model was made with.
     """
     folder = locate(path)
     config = read_yaml(folder / CONFIG)
@@ -84,7 +91,10 @@ def load(path: str | Path) -> Bundle:
     except TypeError as error:
         raise DiffkitError(f"{folder / CONFIG} is damaged at 'diffkit.spec': {error}") from error
     weights = _read_weights(folder / WEIGHTS, str(made.get("sha256")))
-    model = build_model(config, spec)
+    config = require(config, [*MODEL, "task"] if "task" in made else MODEL)
+    model: Network = build_model(config, spec)
+    if "task" in made:
+        model = _task(made["task"]).trained(model, spec)
     _fill(model, weights, folder)
     return Bundle(model.eval().requires_grad_(False), config, spec)
 
@@ -102,7 +112,12 @@ def _read_weights(path: Path, digest: str) -> dict[str, torch.Tensor]:
         raise DiffkitError(f"{path} is damaged: {error}") from error
 
 
-def _fill(model: DiffusionModel, weights: dict[str, torch.Tensor], folder: Path) -> None:
+def _task(name: object) -> Any:
+    """The class of a task; raises `DiffkitError` for one that is not installed."""
+    return registry().load("task", str(name))
+
+
+def _fill(model: Network, weights: dict[str, torch.Tensor], folder: Path) -> None:
     """Load weights that fit exactly, or nothing."""
     wanted = model.state_dict()
     missing, extra = wanted.keys() - weights.keys(), weights.keys() - wanted.keys()

@@ -1,6 +1,7 @@
 """What made a run: versions, plugins, data. It stands in every saved config under `diffkit`."""
 
 import platform
+from collections.abc import Mapping
 from datetime import datetime
 from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
@@ -9,15 +10,15 @@ from typing import Any
 from torch import Tensor
 
 import diffkit
-from diffkit.compose.registry import registry
+from diffkit.compose.recorded import record
 from diffkit.core.data import Data
 
 FORMAT = 1
 _LIBRARIES = ("torch", "lightning", "hydra-core", "omegaconf", "safetensors", "numpy", "wandb")
 
 
-def provenance(data: Data) -> dict[str, Any]:
-    """Versions, plugins, and the data's spec and fingerprint, as plain values."""
+def provenance(data: Data, choices: Mapping[str, Any]) -> dict[str, Any]:
+    """Versions, plugins with what `choices` uses of each, and the data's spec and fingerprint, as plain values."""
     return {
         "format": FORMAT,
         "version": diffkit.__version__,
@@ -25,7 +26,7 @@ def provenance(data: Data) -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "libraries": {name: found for name in _LIBRARIES if (found := _version(name))},
-        "plugins": {p.name: {"distribution": p.distribution, "version": p.version} for p in registry().plugins},
+        "plugins": record(choices),
         "spec": data.spec.to_dict(),
         "data": fingerprint(data),
     }

@@ -5,6 +5,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
+from diffkit.compose.recorded import require
 from diffkit.core.errors import DiffkitError
 from diffkit.run.checkpoint import Found, newest
 from diffkit.run.folder import RunFolder
@@ -38,9 +39,9 @@ class Point:
     def choices(self, composed: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
         """The run's own choices, with those that `overrides` name taken from the composed config.
 
-        Raises `DiffkitError` for an override that would make it another run.
+        Raises `DiffkitError` for an override that would make it another run, and for a plugin that is missing; warns
+        of one of another version or source.
         """
-        choices = {name: value for name, value in deepcopy(self.saved).items() if name != "diffkit"}
         names = [override.lstrip("+~").partition("=")[0].partition("@")[0] for override in overrides]
         wrong = [name for name in names if name.partition(".")[0] not in (*_MAY_CHANGE, "resume", "out")]
         if wrong:
@@ -48,6 +49,9 @@ class Point:
                 f"{', '.join(wrong)}: a resumed run keeps its own choices; leave that out, or start a new run."
                 f" These may change: {', '.join(_MAY_CHANGE)}"
             )
+        chosen = {name.partition(".")[0] for name in names}
+        saved = require(self.saved, [kind for kind in self.saved if kind not in chosen])
+        choices = {name: value for name, value in saved.items() if name != "diffkit"}
         for name in names:
             if name not in ("resume", "out"):
                 _copy(composed, choices, name.replace("/", ".").split("."))

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from diffkit.compose.build import build_sampling, part
+from diffkit.compose.recorded import require
 from diffkit.core.data import Data, DataSpec
 from diffkit.core.errors import DiffkitError
 from diffkit.core.model import DiffusionModel
@@ -29,12 +30,12 @@ class Saved:
 
     def data(self) -> Data:
         """The data part, for drawing and for comparing; raises `DiffkitError` if it is not installed."""
-        made: Data = part("data", self.config["data"], seed=self.seed)
+        made: Data = part("data", require(self.config, ["data"])["data"], seed=self.seed)
         return made
 
     def sampling(self) -> Sampling:
         """How its samples are drawn unless one says otherwise."""
-        return Sampling(*build_sampling(self.config))
+        return Sampling(*build_sampling(require(self.config, ["sampler", "grid", "guidance"]), self.spec))
 
 
 def open_run(path: str | Path) -> Saved:

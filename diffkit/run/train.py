@@ -101,10 +101,11 @@ def _prepare(composed: dict[str, Any], overrides: Sequence[str]) -> Job:
     torch.default_generator.manual_seed(key("init", choices["seed"]))
     parts = build(choices)
     Sampling(parts.sampler, parts.grid).check(parts.model)
-    made = provenance(parts.data)
+    made = provenance(parts.data, choices)
     if point:
         resume.refuse_other_data(point, made["data"])
-        made = {**point.saved["diffkit"], "resumed": {"step": point.checkpoint.step, "version": made["version"]}}
+        resumed = {"step": point.checkpoint.step, "version": made["version"]}
+        made = {**point.saved["diffkit"], "plugins": made["plugins"], "resumed": resumed}
         for line in point.checkpoint.damaged:
             print(f"Warning: {line}; going on from {point.checkpoint.path.name}, step {point.checkpoint.step}")
     with _claimed(choices, point) as folder:
