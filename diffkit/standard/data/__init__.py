@@ -1,1 +1,17 @@
-"""Data sets, one a file."""
+"""Data sets, one a file; and what a data part of your own may be made from: rows in memory, grids of pictures."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from diffkit.standard.data.drawing import image_grid as image_grid, scatter_grid as scatter_grid
+    from diffkit.standard.data.memory import MemoryData as MemoryData
+
+_WHERE = {"MemoryData": "memory", "image_grid": "drawing", "scatter_grid": "drawing"}
+__all__ = sorted(_WHERE)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"diffkit.standard.data.{_WHERE[name]}"), name)

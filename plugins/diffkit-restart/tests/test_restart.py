@@ -99,13 +99,13 @@ def test_the_noise_makes_earlier_errors_shrink() -> None:
             x = torch.full((1, 1), shift, dtype=torch.float64)
             ends.append([*sampler.steps(denoise, FLOW, x, times, Noise(0, [0]))][-1].x)
         apart.append((ends[1] - ends[0]).item())
-    assert apart[1] / apart[0] == pytest.approx(factor**4, rel=1e-3)
+    assert apart[1] / apart[0] == pytest.approx(factor**4, rel=5e-3)
 
 
 def test_moments_are_those_of_the_data() -> None:
-    x = walk(Restarts(), Stops(steps=40)(FLOW), rows=20_000)[-1].x
-    assert x.mean().item() == pytest.approx(MEAN, abs=3 * STD / math.sqrt(40_000))
-    assert x.std().item() == pytest.approx(STD, rel=0.02)
+    x = walk(Restarts(), Stops(steps=40)(FLOW), rows=4000)[-1].x
+    assert x.mean().item() == pytest.approx(MEAN, abs=3 * STD / math.sqrt(8000))
+    assert x.std().item() == pytest.approx(STD, rel=0.025)
 
 
 def test_calls_are_those_of_the_way_known_ahead() -> None:
