@@ -68,18 +68,14 @@ def test_a_run_with_strangers_parts(run: Run, install: Install, tmp_path: Path) 
         assert made["uses"] == {"sampler": "sampler=walk", "schedule": "schedule=line"}
 
     install("aaa", entry("sampler=walk=m:M", "schedule=line=m:M"))
-    for draw in verbs(folder).values():
-        draw()  # the recorded parts, though both short names are ambiguous by now
+    verbs(folder)["sample"]()  # the recorded parts, though both short names are ambiguous by now
     diffkit.load(folder).sample(n=1)
 
     meta = site / "one-1.2.dist-info" / "METADATA"
     meta.write_text(meta.read_text().replace("1.2", "1.3"))
     registry.cache_clear()
-    for name, draw in verbs(folder).items():
-        with pytest.warns(PluginWarning, match=r"made with one 1\.2, and one 1\.3 is installed"):
-            draw()
-        registry.cache_clear()
-        assert name
+    with pytest.warns(PluginWarning, match=r"made with one 1\.2, and one 1\.3 is installed"):
+        verbs(folder)["load"]()
     with pytest.warns(PluginWarning, match=r"one 1\.3 is installed"):
         run(f"resume={folder}", "trainer.max_steps=9")
     assert read_yaml(folder / "config.yaml")["diffkit"]["plugins"]["one"]["version"] == "1.3"
