@@ -20,6 +20,7 @@ diffkit: compose a diffusion model from parts, and run it.
   diffkit verify   [kind[=name] ...]          prove parts against exact answers: orders, errors; --plot FOLDER draws
   diffkit list     [kind]                     the parts on offer
   diffkit plugins  [--json]                   the installed plugins
+  diffkit new      plugin NAME --kind KIND    write a plugin: a package with a working part and its tests
 
   diffkit train --help    every key, group and option        diffkit train --cfg job   the config of a run
   diffkit train -m a=1,2  one run for each value             diffkit train --info      where choices come from
@@ -198,6 +199,12 @@ def _plugins(arguments: Sequence[str]) -> int:
     return 0
 
 
+def _new(arguments: Sequence[str]) -> int:
+    from diffkit.scaffold.command import new
+
+    return new(arguments)
+
+
 def _help(verb: str, arguments: Sequence[str]) -> int:
     """The keys of a verb, and every group and option with where it comes from."""
     from diffkit.compose.describe import print_help
@@ -249,6 +256,7 @@ _VERBS: dict[str, Callable[[Sequence[str]], int]] = {
     "verify": _verify,
     "list": _list,
     "plugins": _plugins,
+    "new": _new,
 }
 _COMPOSED = ("train", "sample", "evaluate", "check")
 

@@ -1,4 +1,7 @@
-"""Data sets, one a file; and what a data part of your own may be made from: rows in memory, grids of pictures."""
+"""Data sets, one a file, and what data parts of others are made with.
+
+Names are loaded when they are first asked for, since they need Lightning.
+"""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any

@@ -1,0 +1,1 @@
+"""`diffkit new`: a plugin's package, written from templates that are working code."""
