@@ -15,8 +15,9 @@ def kind_of(hint: Any) -> str | None:
     """The kind whose parts `hint` asks for; None if it is no interface."""
     if not isinstance(hint, type):
         return None
-    interface = f"{hint.__module__}:{hint.__qualname__}"
-    return next((name for name, kind in registry().kinds.items() if kind.interface == interface), None)
+    # by name first: an interface of the same name is imported to see whether it is this class, and no other
+    named = [name for name, kind in registry().kinds.items() if kind.interface.partition(":")[2] == hint.__name__]
+    return next((name for name in named if registry().interface(name) is hint), None)
 
 
 def inner_parts(cls: type[Any]) -> dict[str, str]:
