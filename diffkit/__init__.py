@@ -13,20 +13,34 @@ from diffkit.core.errors import DiffkitError
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
+    from diffkit.core.data import DataSpec
+    from diffkit.core.model import Network
     from diffkit.pipeline import Pipeline
 
 __version__ = "0.1.0"
-__all__ = ["API", "Command", "Component", "DiffkitError", "Kind", "compose", "create", "hookimpl", "load", "use"]
+__all__ = ["API", "Command", "Component", "DiffkitError", "Kind", "compose", "create", "hookimpl", "load", "load_model", "use"]
 
 
-def load(path: str | Path) -> "Pipeline":
+def load(path: str | Path, ema: float | None = None, update: int | None = None) -> "Pipeline":
     """Load a run or a bundle for sampling: `diffkit.load("runs/last").sample(n=4)`.
 
+    `ema` is the length of an average of the weights to use instead of the run's own, above 0 and at most 0.288, and
+    `update` the moment of the training that it is of (by default the end); both need a run that kept snapshots.
     Raises `DiffkitError` if there is none at `path`, if it is damaged, or if a plugin that it needs is missing.
     """
     from diffkit.pipeline import load
 
-    return load(path)
+    return load(path, ema, update)
+
+
+def load_model(path: str | Path, spec: "DataSpec | None" = None) -> "Network":
+    """The network that a run or bundle holds: a `DiffusionModel`, or what another task trained (a classifier).
+
+    Raises `DiffkitError` as `load` does, and if it was trained on data of another `spec` than the one given.
+    """
+    from diffkit.pipeline import load_model
+
+    return load_model(path, spec)
 
 
 def create(kind: str, name: str, **values: Any) -> Any:

@@ -5,25 +5,33 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from diffkit.compose.build import build_sampling
 from diffkit.compose.recorded import require
-from diffkit.core.data import Data, DataSpec
+from diffkit.core.data import Data, DataSpec, rows_of
 from diffkit.core.errors import DiffkitError
+from diffkit.core.evidence import Density
 from diffkit.core.grid import FittedGrid, Grid
 from diffkit.core.guidance import Guidance
-from diffkit.core.model import DiffusionModel
+from diffkit.core.likelihood import LogLikelihood, joined
+from diffkit.core.model import DiffusionModel, Network
 from diffkit.core.sampler import Sampler
 from diffkit.core.types import Batch
 from diffkit.run import pictures
-from diffkit.run.generate import Sampling, generate
+from diffkit.run.bundle import load as open_bundle
+from diffkit.run.generate import Sampling, evaluating, generate
 from diffkit.run.request import Request, request
+from diffkit.run.rows import checked_rows
 from diffkit.run.saved import Saved, open_run
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+
+PLAIN = Density()
 
 
 @dataclass(frozen=True)
@@ -83,9 +91,36 @@ class Pipeline:
         for lists of another length than `n`.
         """
         sampling = self._sampling(sampler, grid, steps, guidance, scale).fitted(self.model, self.spec)
-        rows = self._rows(n, text, label, negative, bool(sampling.guidance))
+        rows = self._rows(n, text, label, negative, sampling.guidance)
         x = generate(self.model, self.spec, sampling, rows.columns, range(rows.rows), seed, rows.negative, batch_size)
         return Samples(x, rows.columns, self.saved.data())
+
+    def log_likelihood(
+        self,
+        x: Float[Tensor, " b *d"],
+        text: str | Sequence[str] | None = None,
+        label: int | Sequence[int] | None = None,
+        density: Density = PLAIN,
+        seed: int = 0,
+        batch_size: int = 64,
+    ) -> LogLikelihood:
+        """Log p of each row of `x`, in nats per the data's own units, or of the probability of discrete data.
+
+        `x` is in the data's own units; `text` and `label` are one for all rows, or one for each: where they are not
+        given, the model is told nothing. `density` says how it is computed; its noise and probes depend on `seed` and
+        the row's place. Raises `DiffkitError` for rows that are none of these data, and for unknown conditions.
+        """
+        given = {name: value for name, value in (("text", text), ("label", label)) if value is not None}
+        columns = {name: value if _is_list(value) else [value] * len(x) for name, value in given.items()}
+        unknown = [name for name in columns if name not in self.model.conditioners.keys]
+        if unknown:
+            raise DiffkitError(f"{' and '.join(unknown)} means nothing to this model: leave it out")
+        rows = checked_rows(x, columns, self.spec, "log_likelihood")
+        with evaluating(self.model):
+            return joined(
+                density(self.model, self.spec, rows_of(rows, index), index.tolist(), seed)
+                for index in torch.split(torch.arange(len(rows["x"])), batch_size)
+            )
 
     def fit_grid(
         self, grid: FittedGrid | str = "optimised", steps: int | None = None, sampler: Sampler | str | None = None
@@ -99,7 +134,7 @@ class Pipeline:
             raise DiffkitError(f"the grid {grid!r} needs no fit: it depends on the schedule alone; choose optimised")
         return asked.fitted(self.model, self.spec).grid
 
-    def _rows(self, n: int | None, text: Any, label: Any, negative: Any, guided: bool) -> Request:
+    def _rows(self, n: int | None, text: Any, label: Any, negative: Any, guidance: Sequence[Guidance]) -> Request:
         """One row for each sample, where a request counts samples for each prompt."""
         lists = {name: list(v) for name, v in (("text", text), ("label", label)) if _is_list(v)}
         for name, values in lists.items():
@@ -107,7 +142,7 @@ class Pipeline:
                 raise DiffkitError(f"{name} has {len(values)} entries for n={n}: give one for each sample")
         each = 1 if lists or n is None else n
         asked = {"n": each, "prompt": lists.get("text", text), "label": lists.get("label", label), "negative": negative}
-        return request(self.model, self.spec, asked, guided)
+        return request(self.model, self.spec, asked, guidance)
 
     def _sampling(
         self,
@@ -128,7 +163,7 @@ class Pipeline:
             nodes["grid"] = {**nodes["grid"], "steps": steps}
         if scale is not None:
             nodes["guidance"] = {name: {**node, "scale": scale} for name, node in nodes["guidance"].items()}
-        chosen = Sampling(*build_sampling(nodes))
+        chosen = Sampling(*build_sampling(nodes, self.spec))
         return Sampling(
             sampler if isinstance(sampler, Sampler) else chosen.sampler,
             grid if isinstance(grid, Grid) else chosen.grid,
@@ -144,9 +179,24 @@ def _is_name(choice: Any) -> bool:
     return isinstance(choice, str)
 
 
-def load(path: str | Path) -> Pipeline:
+def load_model(path: str | Path, spec: DataSpec | None = None) -> Network:
+    """The network that a run trained; see `diffkit.load_model`."""
+    bundle = open_bundle(path)
+    if spec is not None and bundle.spec.to_dict() != spec.to_dict():
+        raise DiffkitError(f"the model of {path} was trained on other data: {_differences(bundle.spec, spec)}")
+    return bundle.model
+
+
+def _differences(theirs: DataSpec, ours: DataSpec) -> str:
+    a, b = theirs.to_dict(), ours.to_dict()
+    return "; ".join(f"{name} {a[name]} instead of {b[name]}" for name in a if a[name] != b[name])
+
+
+def load(path: str | Path, ema: float | None = None, update: int | None = None) -> Pipeline:
     """Load a run or a bundle; `last` is the newest run in `runs/`.
 
-    Raises `DiffkitError` if there is none, if it is damaged, or if a part that it needs is not installed.
+    `ema` is the length of an average of the weights to use instead of the run's own, above 0 and at most 0.288, and
+    `update` the moment of the training that it is of (by default the end); both need a run that kept snapshots
+    (`callbacks=[progress,figures,saving,snapshots]`). Raises `DiffkitError` if there is none, if it is damaged, or if a part that it needs is not installed.
     """
-    return Pipeline(open_run(path))
+    return Pipeline(open_run(path, ema, update))

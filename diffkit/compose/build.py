@@ -3,11 +3,13 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import torch
 from omegaconf import DictConfig, OmegaConf
 
+import diffkit
 from diffkit.compose.foreign import instantiate
 from diffkit.compose.nested import as_node, how_to_choose, inner_parts
 from diffkit.compose.registry import Entry, registry
@@ -65,6 +67,7 @@ def part(kind: str, node: Node, **injected: Any) -> Any:
     for name, inner in inner_parts(cls).items():
         if isinstance(checked.get(name), Mapping):
             checked[name] = part(inner, checked[name], **injected)
+    injected.setdefault("load_model", diffkit.load_model)
     wanted = [name for name in parameters(cls) if name in INJECTED]
     lacking = [n for n in wanted if injected.get(n) is None and parameters(cls)[n].required]
     if lacking:
@@ -170,7 +173,7 @@ def build_model(cfg: Node, spec: DataSpec, device: str = "cpu") -> DiffusionMode
 
 def latent_shape(codec: Codec, spec: DataSpec) -> Shape:
     """The shape of one sample as it is diffused."""
-    like = next(codec.parameters(), torch.empty(0))
+    like = next(chain(codec.parameters(), codec.buffers()), torch.empty(0))
     with torch.no_grad():
         return tuple(codec.encode(torch.zeros(1, *spec.shape, device=like.device)).shape[1:])
 
@@ -189,9 +192,9 @@ def many(cfg: Node, kind: str) -> list[Any]:
     return list((cfg[kind] or {}).values())
 
 
-def build_sampling(cfg: Node) -> tuple[Sampler, Grid, list[Guidance]]:
-    """The sampler, the grid and the list of guidances of a config."""
-    guidance = [part("guidance", node) for node in many(cfg, "guidance")]
+def build_sampling(cfg: Node, spec: DataSpec) -> tuple[Sampler, Grid, list[Guidance]]:
+    """The sampler, the grid and the list of guidances of a config, for data of this spec."""
+    guidance = [part("guidance", node, spec=spec) for node in many(cfg, "guidance")]
     return part("sampler", cfg["sampler"]), part("grid", cfg["grid"]), guidance
 
 
@@ -214,7 +217,7 @@ def assemble(cfg: Node, data: Data, model: DiffusionModel) -> Parts:
     """What `build` returns, around a model that is there already."""
     density = part("density", cfg["density"], schedule=model.schedule)
     weighting = part("weighting", cfg["weighting"], schedule=model.schedule)
-    sampler, grid, guidance = build_sampling(cfg)
+    sampler, grid, guidance = build_sampling(cfg, data.spec)
     dropout = cfg["condition_dropout"]
     task = part(
         "task",

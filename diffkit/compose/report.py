@@ -2,20 +2,16 @@
 
 from typing import Any
 
-import torch
 from omegaconf import DictConfig
-from torch import Tensor, nn
+from torch import nn
 
-from diffkit.compose.build import Parts, plain
+from diffkit.compose.build import plain
 from diffkit.compose.check import skeleton
 from diffkit.compose.nested import flat
 from diffkit.compose.registry import registry
-from diffkit.core.condition import Condition
-from diffkit.core.guidance import Denoise, guide, told
+from diffkit.core.cost import cost
 from diffkit.core.model import DiffusionModel
-from diffkit.core.sampler import calls, drive
 from diffkit.core.types import Shape
-from diffkit.core.variance import WithVariance
 
 
 def report(cfg: DictConfig) -> str:
@@ -28,38 +24,21 @@ def report(cfg: DictConfig) -> str:
     spec = parts.data.spec
     times = parts.grid(model.schedule)
     offered = ", ".join(f"{k} ({n} classes)" if n else k for k, n in spec.conditions.items()) or "none"
-    walked, rows = calls(parts.sampler, model.schedule, times, model.learn_variance), _rows(parts, times)
-    passes = f"{walked} network calls a sample" + (f", each of {rows / walked:g} rows" if rows != walked else "")
+    told = bool(model.conditioners.keys)
+    passes = cost(parts.sampler, parts.guidance, model.schedule, times, run.latents, told, model.learn_variance)
     ends = model.schedule.logsnr(times[[0, -2]]).tolist()
     counted = {"all": model, "denoiser": model.denoiser, "conditioners": model.conditioners, "codec": model.codec}
     figures = {
         "data": f"shape {_shape(spec.shape)}, in {spec.unit or 'no unit'}; conditions offered: {offered}",
+        **({"licence": spec.licence} if spec.licence else {}),
         "shapes": f"x {_shape(spec.shape)} -> latents {_shape(run.latents)} -> network {_shape(run.output)}",
         "condition": _condition(model),
         "parameters": ", ".join(f"{name} {_count(module):,}" for name, module in counted.items()),
-        "sampling": passes,
+        "sampling": str(passes),
         "log-SNR": f"{ends[0]:.2f} at the first step (t = {times[0]:.4f}), {ends[1]:.2f} at the last ({times[-2]:.4f})",
     }
     lines = [*_choices(cfg), "", *(f"{name:<12} {text}" for name, text in figures.items())]
     return "\n".join(lines)
-
-
-def _rows(parts: Parts, times: Tensor) -> int:
-    """How many rows the network sees for one sample, guidance included; found by walking the grid at no cost."""
-    count = 0
-
-    def network(x_t: Tensor, t: Tensor, condition: Condition) -> Tensor:
-        nonlocal count
-        count += len(x_t)
-        return torch.zeros_like(x_t)
-
-    condition = Condition()
-    null = Condition() if parts.model.conditioners.keys else condition  # without a condition both are one pass
-    bare: Denoise = WithVariance(lambda *asked: (network(*asked),) * 2) if parts.model.learn_variance else network
-    denoise = told(guide(parts.guidance, bare, null), condition)
-    for _ in drive(parts.sampler, denoise, parts.model.schedule, torch.ones(1, 1), times, torch.zeros_like):
-        pass
-    return count
 
 
 def _choices(cfg: DictConfig) -> list[str]:

@@ -22,6 +22,8 @@ INJECTED = frozenset(
         "weighting",
         "optimizer",
         "condition_dropout",
+        "spec",
+        "load_model",
     }
 )
 """Parameters of these names are given by the build, as a fixture is by its name; all others are hyperparameters."""

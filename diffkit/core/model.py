@@ -10,14 +10,22 @@ from diffkit.core.codec import Codec
 from diffkit.core.condition import Condition
 from diffkit.core.conditioner import Conditioner, Conditioners
 from diffkit.core.denoiser import DenoiserNetwork
+from diffkit.core.guidance import Denoise
 from diffkit.core.objective import LearnedWeighting, Weighting
 from diffkit.core.prediction import Prediction
 from diffkit.core.schedule import LOGSNR_LIMIT, Schedule
 from diffkit.core.types import Batch, expand
-from diffkit.core.variance import VarianceBound
+from diffkit.core.variance import VarianceBound, WithVariance
 
 
-class DiffusionModel(nn.Module):
+class Network(nn.Module):
+    """What a task trains: something that knows the path of its data, and what it may be told of them."""
+
+    schedule: Schedule
+    conditioners: Conditioners
+
+
+class DiffusionModel(Network):
     r"""A denoiser network, what its output means, and the path from data to noise.
 
     $$ x_0 = c_\mathrm{skip} x_t + c_\mathrm{out} F(c_\mathrm{in} x_t, \log\mathrm{SNR}_t, \mathrm{condition}),
@@ -80,6 +88,20 @@ class DiffusionModel(nn.Module):
         output, v = self.network(c_in.item() * x_t, logsnr, condition)
         x_0 = c_skip.item() * x_t + c_out.item() * output.to(x_t.dtype)
         return x_0, None if v is None else v.to(x_t.dtype)
+
+    def at(self, dtype: torch.dtype) -> Denoise:
+        """`denoise` for x in another precision than the network's own; it gives v where the model has learned it."""
+        narrow = next(self.parameters(), torch.empty(0, dtype=dtype)).dtype
+
+        def answer(x_t: Tensor, t: Tensor, given: Condition) -> tuple[Tensor, Tensor]:
+            x_0, v = self.answer(x_t.to(narrow), t, given)
+            assert v is not None
+            return x_0.to(dtype), v.to(dtype)
+
+        def bare(x_t: Tensor, t: Tensor, given: Condition) -> Tensor:
+            return self.denoise(x_t.to(narrow), t, given).to(dtype)
+
+        return WithVariance(answer) if self.learn_variance else bare
 
     def score(self, x_t: Float[Tensor, " b *d"], t: Float[Tensor, ""], condition: Condition) -> Float[Tensor, " b *d"]:
         r"""$\nabla \log p_t(x_t) = (\alpha_t \hat x_0 - x_t) / \sigma_t^2$ (Tweedie's formula), for t above 0."""

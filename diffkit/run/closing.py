@@ -20,13 +20,13 @@ from diffkit.run.records import Files, Pictures, Table, log
 from diffkit.run.shards import write_npz
 
 
-def showcase(data: Data, model: DiffusionModel, rows: int) -> dict[str, Any]:
-    """Conditions for `rows` samples, those that held-out rows have: each class in turn, if there are labels.
+def showcase(data: Data, keys: Sequence[str], rows: int) -> dict[str, Any]:
+    """These columns for `rows` samples, as held-out rows have them: each class in turn, if there are labels.
 
     One row stands for its class, so that the pictures of a class are under one caption.
     """
     test = data.reference("test")
-    columns = {name: column for name, column in test.items() if name in model.conditioners.keys}
+    columns = {name: column for name, column in test.items() if name in keys}
     if not columns:
         return {}
     label = test.get("label")
@@ -40,7 +40,7 @@ def draw(
     data: Data, model: DiffusionModel, sampling: Sampling, folder: RunFolder, rows: int, seed: int
 ) -> dict[str, Any]:
     """Draw the final samples: `samples.npz`, `grid.png`, `strip.png`. Gives the pictures, and the rows of a table."""
-    columns = showcase(data, model, rows)
+    columns = showcase(data, sampling.reads(model), rows)
     x = generate(model, data.spec, sampling, columns, range(rows), seed)
     arrays = {name: c.numpy() if isinstance(c, Tensor) else np.array(c) for name, c in columns.items()}
     folder.samples.mkdir(parents=True, exist_ok=True)

@@ -10,16 +10,17 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from diffkit.compose.build import latent_shape
 from diffkit.core.condition import Condition
+from diffkit.core.cost import Cost, cost
 from diffkit.core.data import DataSpec, rows_of
 from diffkit.core.errors import DiffkitError
 from diffkit.core.grid import FittedGrid, Grid
-from diffkit.core.guidance import Denoise, Guidance, guide, told
+from diffkit.core.guidance import Branches, Guidance, guide, told
 from diffkit.core.model import DiffusionModel
 from diffkit.core.noise import Noise
 from diffkit.core.sampler import Sampler, State, calls, draws_noise, drive, prior
 from diffkit.core.types import Batch
-from diffkit.core.variance import WithVariance
 
 Watch = Callable[[State], None]
 
@@ -45,6 +46,16 @@ class Sampling:
                 f"{type(self.sampler).__name__} draws noise: choose another grid (grid=flow), or sampler=abm"
             )
 
+    def reads(self, model: DiffusionModel) -> list[str]:
+        """The columns that a sample may be asked with: those of the model's conditioners and of the guidances."""
+        return list(dict.fromkeys([*model.conditioners.keys, *(key for g in self.guidance for key in g.reads)]))
+
+    def cost(self, model: DiffusionModel, spec: DataSpec, told: bool) -> Cost:
+        """What a sample costs; `told` says whether the model is given a condition."""
+        times = self.grid(model.schedule)
+        shape = latent_shape(model.codec, spec)
+        return cost(self.sampler, self.guidance, model.schedule, times, shape, told, model.learn_variance)
+
     def fitted(self, model: DiffusionModel, spec: DataSpec) -> "Sampling":
         """With a grid that is fitted to the model, without condition and guidance, where the grid is of that kind.
 
@@ -56,8 +67,8 @@ class Sampling:
         like, rows = _like(model), self.grid.rows
         wide = torch.promote_types(like.dtype, torch.float32)
         with evaluating(model), torch.no_grad():
-            denoise = told(_bare(model, like.dtype, wide), model.conditioners.null(rows))
-            shape = model.codec.encode(like.new_zeros(1, *spec.shape)).shape[1:]
+            denoise = told(model.at(wide), model.conditioners.null(rows))
+            shape = latent_shape(model.codec, spec)
             noise = Noise(0, range(rows))(like.new_empty(rows, *shape, dtype=wide))
             x = prior(model.schedule, self.grid(model.schedule), noise)
             return replace(self, grid=self.grid.fit(denoise, model.schedule, self.sampler, x))
@@ -113,28 +124,16 @@ def states(
     # the sampler's arithmetic is never below float32, whatever the network's own precision
     wide = torch.promote_types(like.dtype, torch.float32)
     with torch.no_grad():
+        columns = _on(columns, like.device)
         condition, null = _conditions(model, columns, negative, len(ids))
         times, noise = sampling.grid(model.schedule), Noise(seed, ids)
-        shape = model.codec.encode(like.new_zeros(1, *spec.shape)).shape[1:]
+        shape = latent_shape(model.codec, spec)
         x = prior(model.schedule, times, noise(like.new_empty(len(ids), *shape, dtype=wide)))
 
-    denoise = told(guide(list(sampling.guidance), _bare(model, like.dtype, wide), null), condition)
+    branches = Branches(model.at(wide), null, model.schedule, columns)
+    denoise = told(guide(sampling.guidance, branches), condition)
     yield State(0, times[0].item(), x, x)
     yield from drive(sampling.sampler, denoise, model.schedule, x, times, noise)
-
-
-def _bare(model: DiffusionModel, narrow: torch.dtype, wide: torch.dtype) -> Denoise:
-    """The model's denoiser, for x in the sampler's precision; with v where the model has learned the variance."""
-
-    def answer(x_t: Tensor, t: Tensor, given: Condition) -> tuple[Tensor, Tensor]:
-        x_0, v = model.answer(x_t.to(narrow), t, given)
-        assert v is not None
-        return x_0.to(wide), v.to(wide)
-
-    def bare(x_t: Tensor, t: Tensor, given: Condition) -> Tensor:
-        return model.denoise(x_t.to(narrow), t, given).to(wide)
-
-    return WithVariance(answer) if model.learn_variance else bare
 
 
 @dataclass(frozen=True)
@@ -199,12 +198,11 @@ def _conditions(
     model: DiffusionModel, columns: Batch, negative: Batch | None, rows: int
 ) -> tuple[Condition, Condition]:
     """The condition of each row, and what stands for none: the null, or the negative condition."""
-    device = _like(model).device
     null = model.conditioners.null(rows)
     # nothing given: the same object, so that guidance need not ask for both
     given = any(name in columns for name in model.conditioners.keys)
-    condition = model.conditioners(_on(columns, device), rows) if given else null
-    return condition, null if negative is None else model.conditioners(_on(negative, device), rows)
+    condition = model.conditioners(columns, rows) if given else null
+    return condition, null if negative is None else model.conditioners(_on(negative, _like(model).device), rows)
 
 
 def _like(model: nn.Module) -> Tensor:

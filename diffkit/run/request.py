@@ -9,6 +9,7 @@ import torch
 
 from diffkit.core.data import DataSpec
 from diffkit.core.errors import DiffkitError
+from diffkit.core.guidance import Guidance
 from diffkit.core.model import DiffusionModel
 from diffkit.core.types import Batch
 
@@ -22,26 +23,28 @@ class Request:
     negative: Batch | None
 
 
-def request(model: DiffusionModel, spec: DataSpec, asked: Mapping[str, Any], guided: bool) -> Request:
+def request(model: DiffusionModel, spec: DataSpec, asked: Mapping[str, Any], guidance: Sequence[Guidance]) -> Request:
     """The rows for `n` samples of each prompt or label of `asked`, the first one's first.
 
     Keys: `n`; `prompt` (one or a list) or `prompts` (a file with one a line); `label` (one or a list); `negative`
     (a text, or a label for models without text). Prompts and labels together are taken in pairs; one of either goes
-    with all of the other. Raises `DiffkitError` for what the model does not know; `guided` says whether guidance,
-    without which a negative condition would do nothing, is on.
+    with all of the other. Raises `DiffkitError` for what neither the model nor a guidance knows, and for what a
+    guidance needs and does not get.
     """
     n = asked.get("n", 1)
     if not isinstance(n, int) or isinstance(n, bool) or n < 1:
         raise DiffkitError(f"n={n}: give the number of samples, 1 or more")
     texts, labels = _texts(asked), _labels(asked.get("label"), spec)
-    _refuse_unknown(model, texts, labels)
+    given = {"text": texts, "label": labels}
+    _refuse_unknown(model, guidance, given)
+    _refuse_missing(guidance, given)
     several = max(len(texts or [""]), len(labels or [0]))
     columns: dict[str, Any] = {}
     if texts is not None:
         columns["text"] = [text for text in _spread(texts, several, "prompt") for _ in range(n)]
     if labels is not None:
         columns["label"] = torch.tensor(_spread(labels, several, "label")).repeat_interleave(n)
-    return Request(several * n, columns, _negative(model, spec, asked.get("negative"), several * n, guided))
+    return Request(several * n, columns, _negative(model, spec, asked.get("negative"), several * n, bool(guidance)))
 
 
 def _listed(value: Any) -> list[Any]:
@@ -88,18 +91,32 @@ def _labels(value: Any, spec: DataSpec) -> list[int] | None:
     return labels
 
 
-def _refuse_unknown(model: DiffusionModel, texts: object, labels: object) -> None:
-    """Raise `DiffkitError` for a condition that the model was not trained with."""
-    for name, key, value in (("prompt", "text", texts), ("label", "label", labels)):
-        if value is not None and key not in model.conditioners.keys:
-            raise DiffkitError(f"{name} means nothing to this model, which {_conditioned(model)}")
+_NAMES = {"text": "prompt", "label": "label"}
+"""How a column is asked for."""
+
+
+def _refuse_unknown(model: DiffusionModel, guidance: Sequence[Guidance], given: Mapping[str, object]) -> None:
+    """Raise `DiffkitError` for a condition that the model was not trained with, and no guidance reads."""
+    known = {*model.conditioners.keys, *(key for g in guidance for key in g.reads)}
+    for key, value in given.items():
+        if value is not None and key not in known:
+            raise DiffkitError(f"{_NAMES[key]} means nothing to this model, which {_conditioned(model)}")
+
+
+def _refuse_missing(guidance: Sequence[Guidance], given: Mapping[str, object]) -> None:
+    """Raise `DiffkitError` for a guidance that is not told what it should steer towards."""
+    for part in guidance:
+        for key in part.reads:
+            if given.get(key) is None:
+                name = _NAMES.get(key, key)
+                raise DiffkitError(f"{type(part).__name__} steers towards a {name}, and there is none: give {name}=...")
 
 
 def _conditioned(model: DiffusionModel) -> str:
     keys = model.conditioners.keys
     if not keys:
         return "is unconditional: leave it out"
-    use = " or ".join({"text": "prompt=...", "label": "label=..."}.get(key, key) for key in keys)
+    use = " or ".join(f"{_NAMES[key]}=..." if key in _NAMES else key for key in keys)
     return f"was trained with {' and '.join(keys)} alone: use {use}"
 
 

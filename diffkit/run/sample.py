@@ -26,7 +26,7 @@ from diffkit.run.request import Request, request
 from diffkit.run.saved import Saved, open_run
 from diffkit.run.shards import Shards
 
-SETTINGS = ("n", "seed", "batch_size", "prompt", "prompts", "label", "negative", "sampler", "grid", "guidance")
+SETTINGS = ("n", "seed", "ema", "batch_size", "prompt", "prompts", "label", "negative", "sampler", "grid", "guidance")
 
 
 def sample(cfg: DictConfig) -> Path:
@@ -37,10 +37,10 @@ def sample(cfg: DictConfig) -> Path:
     starts afresh. Raises `DiffkitError`, before any work, for a request that does not suit the run.
     """
     asked: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
-    saved = open_run(asked["run"])
-    sampling = Sampling(*build_sampling(asked))
+    saved = open_run(asked["run"], asked.get("ema"))
+    sampling = Sampling(*build_sampling(asked, saved.spec))
     sampling.check(saved.model)
-    rows = request(saved.model, saved.spec, asked, bool(sampling.guidance))
+    rows = request(saved.model, saved.spec, asked, sampling.guidance)
     data = saved.data()
     out = Path(asked["out"]).expanduser() if asked.get("out") else saved.folder / "samples"
     settings = _settings(asked, saved, rows)

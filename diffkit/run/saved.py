@@ -11,6 +11,7 @@ from diffkit.core.errors import DiffkitError
 from diffkit.core.model import DiffusionModel
 from diffkit.run.bundle import load, locate
 from diffkit.run.generate import Sampling
+from diffkit.run.snapshots import FOLDER, Snapshots
 
 
 @dataclass(frozen=True)
@@ -38,14 +39,25 @@ class Saved:
         return Sampling(*build_sampling(require(self.config, ["sampler", "grid", "guidance"]), self.spec))
 
 
-def open_run(path: str | Path) -> Saved:
+def open_run(path: str | Path, ema: float | None = None, update: int | None = None) -> Saved:
     """The run or bundle at `path` (`last`: the newest run).
 
-    Raises `DiffkitError` if there is none, if it is damaged, or if a part that it needs is not installed.
+    With `ema`, its weights are those of a power-function average of this length after `update` updates (by default
+    the last), made of the snapshots that a run kept. Raises `DiffkitError` if there is none, if it is damaged, or if a part that it needs is not installed.
     """
     bundle, place = load(path), locate(path)
+    if not isinstance(bundle.model, DiffusionModel):
+        raise DiffkitError(
+            f"{place} holds a {type(bundle.model).__name__}, which draws no samples: it is for guidance of other runs"
+        )
     inside = place.name == "bundle" and (place.parent / "config.yaml").is_file()
     lacking = [kind for kind in ("data", "sampler", "grid", "guidance") if kind not in bundle.config]
     if lacking:
         raise DiffkitError(f"{place / 'config.yaml'} is damaged: it does not say its {', '.join(lacking)}")
+    if ema is None and update is not None:
+        raise DiffkitError(f"update={update} is the moment of an average: choose its length with ema=...")
+    if ema is not None:
+        if not inside:
+            raise DiffkitError(f"ema={ema:g} needs the snapshots of a run, and {place} is a bundle alone: give run=RUN")
+        Snapshots(place.parent / FOLDER).fill(bundle.model, ema, update)
     return Saved(bundle.model, bundle.spec, bundle.config, place.parent if inside else place)

@@ -18,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from diffkit.compose.build import Parts, build
 from diffkit.compose.foreign import instantiate
 from diffkit.core.errors import DiffkitError, RunFailed
+from diffkit.core.model import DiffusionModel
 from diffkit.core.noise import key
 from diffkit.run import bundle, closing, resume
 from diffkit.run.callbacks import Preview, Stop
@@ -155,9 +156,10 @@ def _loggers(
 
 def _preview(choices: dict[str, Any], parts: Parts, folder: RunFolder) -> Preview:
     rows = 1000 if len(parts.data.spec.shape) == 1 else _PREVIEWED
-    columns = closing.showcase(parts.data, parts.model, rows)
     sampling = Sampling(parts.sampler, parts.grid, tuple(parts.guidance))
-    return Preview(parts.data, sampling, columns, rows, folder, choices["seed"], choices["preview_every"])
+    columns = closing.showcase(parts.data, sampling.reads(parts.model), rows)
+    every = choices["preview_every"] if isinstance(parts.task.ema, DiffusionModel) else 0
+    return Preview(parts.data, sampling, columns, rows, folder, choices["seed"], every)
 
 
 def _trainer(choices: dict[str, Any], folder: RunFolder, ours: list[Callback]) -> Trainer:
@@ -204,13 +206,15 @@ def _fit(job: Job) -> None:
 
 
 def _close(job: Job) -> None:
-    """Samples, pictures and metrics of the averaged weights, made by the first device."""
+    """Samples, pictures and metrics of the averaged weights, made by the first device, where they draw samples."""
     if not job.trainer.is_global_zero:
         return
-    task, seed = job.parts.task, job.choices["seed"]
+    task, parts, seed = job.parts.task, job.parts, job.choices["seed"]
     model = task.ema.to(job.trainer.strategy.root_device)
     closing.keep_bundle(job.loggers, job.folder, task.updates)
-    parts = job.parts
+    if not isinstance(model, DiffusionModel):
+        print(f"The run is in {job.folder.path}: its {type(model).__name__} is in bundle/.")
+        return
     sampling = Sampling(parts.sampler, parts.grid, tuple(parts.guidance)).fitted(model, parts.data.spec)
     if job.choices["samples"]:
         drawn = closing.draw(parts.data, model, sampling, job.folder, job.choices["samples"], seed)

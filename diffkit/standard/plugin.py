@@ -37,7 +37,16 @@ _PARTS = {
         "class": "conditioners.label:ClassLabel",
         "text": "conditioners.text:Text",
     },
-    "guidance": {"cfg": "guidance.cfg:Cfg"},
+    "guidance": {
+        "cfg": "guidance.cfg:Cfg",
+        "interval": "guidance.interval:Interval",
+        "rescale": "guidance.rescale:Rescale",
+        "apg": "guidance.apg:Apg",
+        "auto": "guidance.auto:Auto",
+        "classifier": "guidance.classifier:ClassifierGuidance",
+        "static_threshold": "guidance.threshold:StaticThreshold",
+        "dynamic_threshold": "guidance.threshold:DynamicThreshold",
+    },
     "sampler": {
         "ddpm": "samplers.ddpm:Ddpm",
         "ddim": "samplers.ddim:Ddim",
@@ -116,16 +125,19 @@ _PARTS = {
         "frechet": "metrics.frechet:Frechet",
         "sliced_wasserstein": "metrics.sliced_wasserstein:SlicedWasserstein",
         "nearest": "metrics.nearest:Nearest",
+        "likelihood": "metrics.likelihood:Likelihood",
+        "bound": "metrics.bound:Bound",
     },
 }
 
 
 @hookimpl
 def diffkit_components() -> list[Component]:
-    """Every standard part, and the task that a training run trains."""
+    """Every standard part, and the tasks that a training run trains."""
     parts = [
         Component(kind, name, f"diffkit.standard.{target}")
         for kind, named in _PARTS.items()
         for name, target in named.items()
     ]
-    return [*parts, Component("task", "diffusion", "diffkit.run.diffusion:DiffusionTask")]
+    tasks = {"diffusion": "diffusion:DiffusionTask", "classifier": "classifier:ClassifierTask"}
+    return [*parts, *(Component("task", name, f"diffkit.run.{where}") for name, where in tasks.items())]

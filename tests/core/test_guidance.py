@@ -7,6 +7,7 @@ from diffkit.core.condition import Condition
 from diffkit.core.guidance import Branches, guide, told
 from diffkit.core.variance import WithVariance
 from diffkit.standard.guidance.cfg import Cfg
+from diffkit.testing.contracts.walk import Quarter
 
 T = torch.tensor(0.5, dtype=torch.float64)
 
@@ -28,7 +29,7 @@ TOLD, NULL = Condition(vector=torch.full((3, 2), 4.0)), Condition(vector=torch.o
 
 def test_both_branches_are_one_pass_that_others_share() -> None:
     model = Model()
-    branches, x_t = Branches(model, NULL), torch.zeros(3, 2)
+    branches, x_t = Branches(model, NULL, Quarter()), torch.zeros(3, 2)
     conditional, null = branches.both(x_t, T, TOLD)
     assert (branches(x_t, T, TOLD) == conditional).all()
     assert branches.both(x_t, T, TOLD)[1] is null
@@ -39,7 +40,7 @@ def test_both_branches_are_one_pass_that_others_share() -> None:
 
 def test_another_time_state_or_condition_is_asked_anew() -> None:
     model = Model()
-    branches, x_t = Branches(model, NULL), torch.zeros(3, 2)
+    branches, x_t = Branches(model, NULL, Quarter()), torch.zeros(3, 2)
     branches(x_t, T, TOLD)
     assert branches(x_t, T / 2, TOLD).mean() == 4.25
     assert branches(x_t, T, NULL).mean() == 1.5
@@ -49,7 +50,7 @@ def test_another_time_state_or_condition_is_asked_anew() -> None:
 
 def test_the_conditional_branch_alone_does_not_stand_for_both() -> None:
     model = Model()
-    branches, x_t = Branches(model, NULL), torch.zeros(3, 2)
+    branches, x_t = Branches(model, NULL, Quarter()), torch.zeros(3, 2)
     branches(x_t, T, TOLD)
     assert branches.both(x_t, T, TOLD)[1].mean() == 1.5
     assert model.rows == [3, 6]
@@ -58,14 +59,14 @@ def test_the_conditional_branch_alone_does_not_stand_for_both() -> None:
 def test_a_list_is_applied_in_order_in_one_pass() -> None:
     """Cfg adds (scale - 1) (conditional - null) to what the one before made: 4.5 + 1 * 3 + 0.5 * 3."""
     model = Model()
-    guided = guide([Cfg(2.0), Cfg(1.5)], model, NULL)
+    guided = guide([Cfg(2.0), Cfg(1.5)], Branches(model, NULL, Quarter()))
     assert guided(torch.zeros(3, 2), T, TOLD).mean() == 9
     assert model.rows == [6]
 
 
 def test_no_guidance_is_the_model() -> None:
     model = Model()
-    assert guide([], model, NULL)(torch.zeros(3, 2), T, TOLD).mean() == 4.5
+    assert guide([], Branches(model, NULL, Quarter()))(torch.zeros(3, 2), T, TOLD).mean() == 4.5
     assert model.rows == [3]
 
 
@@ -86,7 +87,7 @@ def test_v_is_that_of_the_condition_and_costs_no_call() -> None:
         ([], 2 * x_t, [3]),
     ):
         asked.clear()
-        denoise = told(guide(list(guidances), WithVariance(answer), null), condition)
+        denoise = told(guide(guidances, Branches(WithVariance(answer), null, Quarter())), condition)
         assert isinstance(denoise, WithVariance)
         got, v = denoise.answer(x_t, t)
         torch.testing.assert_close(v, torch.full_like(x_t, 20.0))
@@ -95,5 +96,5 @@ def test_v_is_that_of_the_condition_and_costs_no_call() -> None:
 
 
 def test_a_plain_denoiser_gives_no_v() -> None:
-    denoise = told(guide([], lambda x_t, t, given: x_t, Condition()), Condition())
+    denoise = told(guide([], Branches(lambda x_t, t, given: x_t, Condition(), Quarter())), Condition())
     assert not isinstance(denoise, WithVariance)

@@ -7,13 +7,14 @@ import torch
 from diffkit.compose.build import part
 from diffkit.core.errors import DiffkitError
 from diffkit.run.request import request
+from diffkit.standard.guidance.cfg import Cfg
 
 MODELS = {kind: small.model(small.choices(kind)) for kind in ("text", "class", "none")}
 SPEC = part("data", {"_part_": "digits"}, seed=0).spec
 
 
 def ask(kind="text", guided=True, **asked):
-    return request(MODELS[kind], SPEC, asked, guided)
+    return request(MODELS[kind], SPEC, asked, [Cfg()] if guided else [])
 
 
 def test_n_counts_the_samples_of_each_prompt():

@@ -68,10 +68,10 @@ class Figures(Callback):
         """Log the loss on held-out data; the time it took does not count as training."""
         assert isinstance(pl_module, Task)
         pl_module.paused += perf_counter()
-        value = trainer.callback_metrics.get("val_loss")
-        if value is not None and trainer.is_global_zero and not trainer.sanity_checking:
+        found = {name: v.item() for name, v in trainer.callback_metrics.items() if name.startswith("val_")}
+        if found and trainer.is_global_zero and not trainer.sanity_checking:
             for logger in trainer.loggers:
-                logger.log_metrics({"val_loss": value.item()}, step=pl_module.updates)
+                logger.log_metrics(found, step=pl_module.updates)
 
 
 def _levels(task: Task) -> tuple[Tensor, Tensor]:

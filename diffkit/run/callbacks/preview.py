@@ -6,6 +6,7 @@ from typing import Any
 from lightning import Callback, LightningModule, Trainer
 
 from diffkit.core.data import Data
+from diffkit.core.model import DiffusionModel
 from diffkit.core.types import Batch, Natural
 from diffkit.run import pictures
 from diffkit.run.folder import RunFolder
@@ -46,6 +47,7 @@ class Preview(Callback):
         self._last = task.updates
         task.paused -= perf_counter()
         ids = range(self._rows)
+        assert isinstance(task.ema, DiffusionModel)  # of others there is nothing to draw, and `every` is 0
         x = generate(task.ema, self._data.spec, self._sampling, self._columns, ids, self._seed)
         self._folder.samples.mkdir(parents=True, exist_ok=True)
         image = pictures.grid(self._data, x, self._columns)

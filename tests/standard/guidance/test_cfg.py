@@ -8,14 +8,15 @@ from torch import Tensor
 from diffkit.core.condition import Condition
 from diffkit.core.guidance import Branches, Guidance, guide
 from diffkit.standard.guidance.cfg import Cfg
-from diffkit.testing.contracts import check_guidance
+from diffkit.testing import check_guidance
+from diffkit.testing.contracts.walk import Quarter
 
 T = torch.tensor(0.3, dtype=torch.float64)
 
 
 @pytest.mark.parametrize("guidance", [*every("guidance"), Cfg(0.0), Cfg(7.5)])
 def test_contract(guidance: Guidance) -> None:
-    check_guidance(guidance, off=Cfg(1.0))
+    check_guidance(guidance)
 
 
 def posterior(x_t: Tensor, mean: Tensor, alpha: float, sigma: float) -> Tensor:
@@ -32,7 +33,7 @@ def test_guided_gaussian_is_the_exact_posterior() -> None:
         return posterior(x_t, condition.vector, alpha, sigma)
 
     told, null, x_t = torch.randn(4, 2), torch.randn(4, 2), torch.randn(4, 2)
-    guided = guide([Cfg(w)], model, Condition(vector=null))(x_t, T, Condition(vector=told))
+    guided = guide([Cfg(w)], Branches(model, Condition(vector=null), Quarter()))(x_t, T, Condition(vector=told))
     torch.testing.assert_close(guided, posterior(x_t, null + w * (told - null), alpha, sigma))
 
 
@@ -56,7 +57,7 @@ class _Two(Branches):
     """Fixed answers."""
 
     def __init__(self, told: Tensor, null: Tensor) -> None:
-        super().__init__(lambda x, t, c: told, Condition())
+        super().__init__(lambda x, t, c: told, Condition(), Quarter())
         self.answers = told, null
 
     def both(self, x_t: Tensor, t: Tensor, condition: Condition) -> tuple[Tensor, Tensor]:
