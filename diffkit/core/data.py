@@ -34,6 +34,8 @@ class DataSpec:
     """No value is below this, in `unit` (None: unbounded)."""
     high: float | None = None
     """No value is above this, in `unit`."""
+    licence: str = ""
+    """Who made the data, and on what terms they and what is learned from them may be passed on: it goes with both."""
 
     def standardise(self, x: Float[Tensor, " b *d"]) -> Float[Tensor, " b *d"]:
         """From the data's own units to zero mean and unit variance."""
