@@ -10,15 +10,15 @@ import torch
 
 from diffkit.compose.build import build_model, part
 from diffkit.compose.registry import registry
-from diffkit.compose.values import hyperparameters
 from diffkit.core.condition import Condition
 from diffkit.core.data import DataSpec, rows_of
-from diffkit.core.guidance import guide
+from diffkit.core.guidance import Branches, guide
 from diffkit.core.model import DiffusionModel
 from diffkit.core.noise import Noise, generator
 from diffkit.core.sampler import drive, prior
 from diffkit.core.types import Batch
 from diffkit.testing.contracts.require import require
+from diffkit.testing.given import tiny
 
 TRAINING = ("data", "codec", "conditioner", "denoiser", "prediction", "schedule", "density", "weighting")
 """The kinds that training depends on."""
@@ -26,9 +26,6 @@ SAMPLING = ("sampler", "grid", "guidance")
 """The kinds that sampling depends on beside."""
 NONE = "-"
 """The choice of nothing, for a list kind."""
-
-TINY = {"width": 8, "depth": 1, "heads": 2, "embedding": 8, "blocks": 1, "length": 8, "points": 64, "steps": 3}
-"""Hyperparameters that make a part small, where it has one of that name."""
 
 Choice = Mapping[str, str]
 """The name of a part for each kind."""
@@ -77,12 +74,6 @@ def _row(kinds: Mapping[str, Sequence[str]], refused: Collection[Pair], pair: Pa
         gain = {name: sum(frozenset({(kind, name), c}) in left for c in chosen) for name in fit}
         row[kind] = max(fit, key=gain.__getitem__)
     return row
-
-
-def tiny(kind: str, name: str) -> dict[str, Any]:
-    """A part's config node, with small networks and few steps."""
-    known = hyperparameters(registry().load(kind, name)) if kind != "schedule" else {}
-    return {"_part_": name, **{key: value for key, value in TINY.items() if key in known}}
 
 
 @dataclass(frozen=True)
@@ -140,7 +131,7 @@ def sample(trained: Trained, choice: Choice) -> None:
     noise, times = Noise(0, [0, 1]), grid(model.schedule)
     with torch.no_grad():
         condition: Condition = model.conditioners(batch, 2)
-        guided = guide(guidances, model.denoise, model.conditioners.null(2))
+        guided = guide(guidances, Branches(model.denoise, model.conditioners.null(2), model.schedule, batch))
         x = prior(model.schedule, times, noise(model.codec.encode(batch["x"])))
     for state in drive(sampler, lambda x_t, t: guided(x_t, t, condition), model.schedule, x, times, noise):
         x = state.x

@@ -1,154 +1,54 @@
-"""How a part of each kind is proven: built with its defaults, and held against the contract of its kind."""
+"""How a registered part is proven: built as a run builds it, and held against the contracts of its kind by name."""
 
-from collections.abc import Callable, Mapping
-from functools import cache
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from traceback import extract_tb
+from typing import Any, TypeVar
 
 import torch
 
-from diffkit.compose.build import create, part
+import diffkit
+from diffkit.compose.build import part
 from diffkit.compose.registry import registry
 from diffkit.compose.values import INJECTED, parameters
-from diffkit.core.condition import ConditionSpec
 from diffkit.core.errors import DiffkitError
-from diffkit.core.schedule import Schedule
-from diffkit.testing.combinations import tiny
-from diffkit.testing.contracts import (
-    check_codec,
-    check_conditioner,
-    check_data,
-    check_denoiser,
-    check_density,
-    check_grid,
-    check_guidance,
-    check_metric,
-    check_prediction,
-    check_schedule,
-    check_weighting,
-)
-from diffkit.testing.contracts.require import require
+from diffkit.testing.contracts.codec import CODEC, codecs
+from diffkit.testing.contracts.conditioner import CONDITIONER, Encoded
+from diffkit.testing.contracts.data import DATA, Rows
+from diffkit.testing.contracts.denoiser import DENOISER, networks
+from diffkit.testing.contracts.density import DENSITY, OnSchedule as DensityOnSchedule
+from diffkit.testing.contracts.generic import ANY, GENERIC
+from diffkit.testing.contracts.grid import GRID, OnSchedule as GridOnSchedule
+from diffkit.testing.contracts.guidance import GUIDANCE, Steered
+from diffkit.testing.contracts.hold import Contract, Table, hold, sentence
+from diffkit.testing.contracts.metric import METRIC, Judged
+from diffkit.testing.contracts.prediction import PREDICTION
+from diffkit.testing.contracts.sampler import SAMPLER, OnSchedules
+from diffkit.testing.contracts.schedule import SCHEDULE
+from diffkit.testing.contracts.task import TASK, training
 from diffkit.testing.contracts.walk import Quarter
+from diffkit.testing.contracts.weighting import WEIGHTING
+from diffkit.testing.given import BATCH, CLASSES, CONDITIONS, SHAPES, SPEC, Unproven, rows, schedules, tiny
+from diffkit.testing.settings import Setting
 
-SHAPES = ((1, 8, 8), (3, 4, 6), (2,), (5,), (2, 12), (1, 4, 4, 4))
-"""The shapes that a network or a codec is tried with: it is for some of them, and refuses the others."""
-CONDITIONS = (ConditionSpec(), ConditionSpec(vector=3), ConditionSpec(sequence=4), ConditionSpec(5, 4))
-BATCH = {"label": torch.tensor([3, 0, 3, 9]), "text": ["three", "", "a handwritten 3", "nine or ten"]}
-"""What a conditioner is tried with."""
-
-Values = Mapping[str, Any]
-
-
-class Unproven(Exception):
-    """A part that cannot be proven without something that only its user has; the message says what."""
-
-
-@cache
-def schedules() -> tuple[Schedule, ...]:
-    """Every registered schedule that can be built from its defaults."""
-    names = registry().names("schedule")
-    return tuple(create("schedule", name) for name in names if not lacking("schedule", name))
-
-
-def lacking(kind: str, name: str) -> list[str]:
-    """What the constructor asks for and verification has not got: a hyperparameter without a default, a model."""
-    given = _GIVEN.get(kind, ())
-    return [p.name for p in parameters(registry().load(kind, name)).values() if p.required and p.name not in given]
-
-
-def build(kind: str, name: str, values: Values, **injected: Any) -> Any:
-    """The part, of a small size if it is a network; raises `Unproven` where that is not possible."""
-    missing = lacking(kind, name)
-    if missing:
-        injected_too = [n for n in missing if n in INJECTED]
-        raise Unproven(f"needs {', '.join(missing)}" + (", which only a run has" if injected_too else ": no default"))
-    given = {"schedule": Quarter(), "seed": 0, "classes": 10, "shape": SHAPES[0], **injected}
-    return part(kind, {**tiny(kind, name), **values}, **given)
-
-
-def prove(kind: str, name: str, values: Values) -> None:
-    """Raise what speaks against a part: `AssertionError` with a sentence, or whatever it raises itself."""
-    doc = registry().load(kind, name).__doc__
-    require(bool(doc and doc.strip()), f"{kind}={name}", "has no docstring")
-    if kind in _PROOFS:
-        _PROOFS[kind](name, values)
-
-
-def _schedule(name: str, values: Values) -> None:
-    check_schedule(build("schedule", name, values))
-
-
-def _prediction(name: str, values: Values) -> None:
-    check_prediction(build("prediction", name, values))
-
-
-def _weighting(name: str, values: Values) -> None:
-    check_weighting(build("weighting", name, values))
-
-
-def _density(name: str, values: Values) -> None:
-    for schedule in schedules():
-        check_density(build("density", name, values, schedule=schedule), schedule)
-
-
-def _grid(name: str, values: Values) -> None:
-    for schedule in schedules():
-        check_grid(build("grid", name, values, schedule=schedule), schedule)
-
-
-def _denoiser(name: str, values: Values) -> None:
-    for condition in CONDITIONS:
-        networks = _accepting("denoiser", name, values, condition=condition)
-        for shape, network in networks.items():
-            check_denoiser(network, shape, condition)
-
-
-def _codec(name: str, values: Values) -> None:
-    for shape, codec in _accepting("codec", name, values).items():
-        check_codec(codec, shape)
-
-
-def _accepting(kind: str, name: str, values: Values, **injected: Any) -> dict[tuple[int, ...], Any]:
-    """The part for each shape that it does not refuse; at least one."""
-    built: dict[tuple[int, ...], Any] = {}
-    for shape in SHAPES:
-        torch.manual_seed(0)
-        try:
-            built[shape] = build(kind, name, values, shape=shape, **injected)
-        except DiffkitError as error:
-            refusal = error
-    require(bool(built), f"{kind}={name}", f"refuses {', '.join(map(str, SHAPES))}" + ("" if built else f": {refusal}"))
-    return built
-
-
-def _conditioner(name: str, values: Values) -> None:
-    torch.manual_seed(0)
-    conditioner = build("conditioner", name, values)
-    if conditioner.key not in BATCH:
-        raise Unproven(f"needs the column {conditioner.key!r}, and verification has {' and '.join(BATCH)}")
-    check_conditioner(conditioner, BATCH)
-
-
-def _guidance(name: str, values: Values) -> None:
-    check_guidance(build("guidance", name, values))
-
-
-def _data(name: str, values: Values) -> None:
-    data = build("data", name, values)
-    data.prepare_data()
-    data.setup("fit")
-    check_data(data)
-
-
-def _metric(name: str, values: Values) -> None:
-    """On the first data that have the conditions it needs, or any."""
-    data = create("data", registry().names("data")[0], seed=0)
-    rows = data.reference("test")
-    columns = {column: values for column, values in rows.items() if column != "x"}
-    classes = data.spec.conditions.get("label")
-    metric = build("metric", name, values, data=data, shape=data.spec.shape, classes=classes)
-    check_metric(metric, data.spec.restore(rows["x"]), columns)
-
-
+TABLES: Mapping[str, Table[Any]] = {
+    "data": DATA,
+    "codec": CODEC,
+    "conditioner": CONDITIONER,
+    "denoiser": DENOISER,
+    "prediction": PREDICTION,
+    "schedule": SCHEDULE,
+    "density": DENSITY,
+    "weighting": WEIGHTING,
+    "task": TASK,
+    "sampler": SAMPLER,
+    "grid": GRID,
+    "guidance": GUIDANCE,
+    "metric": METRIC,
+}
+"""The contracts of each kind, beside those of every part."""
 _GIVEN: Mapping[str, tuple[str, ...]] = {
     "prediction": ("schedule",),
     "density": ("schedule",),
@@ -158,19 +58,144 @@ _GIVEN: Mapping[str, tuple[str, ...]] = {
     "conditioner": ("shape", "classes"),
     "data": ("seed",),
     "metric": ("data", "shape", "classes", "seed"),
+    "guidance": ("schedule", "spec", "shape"),
+    "task": (
+        *("model", "density", "weighting", "optimizer", "condition_dropout"),
+        *("shape", "data", "spec", "seed", "classes"),
+    ),
 }
 """What a part of each kind may ask for by name."""
 
-_PROOFS: Mapping[str, Callable[[str, Values], None]] = {
-    "schedule": _schedule,
-    "prediction": _prediction,
-    "weighting": _weighting,
-    "density": _density,
-    "grid": _grid,
-    "denoiser": _denoiser,
-    "codec": _codec,
-    "conditioner": _conditioner,
-    "guidance": _guidance,
-    "data": _data,
-    "metric": _metric,
+
+class NotBuilt(AssertionError):
+    """A part that its constructor, or the build, refused; the message says why."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A registered part in one setting, and its contracts."""
+
+    setting: Setting
+
+    @property
+    def contracts(self) -> Table[Any]:
+        """All by name: `interface` alone, if the part has no class that could be held against the others."""
+        try:
+            registry().load(self.setting.kind, self.setting.name)
+        except DiffkitError:
+            return {"interface": GENERIC["interface"]}
+        return {**GENERIC, "builds": builds, **TABLES.get(self.setting.kind, ANY)}
+
+    def check(self, name: str) -> None:
+        """Hold the part against one contract.
+
+        Raises `AssertionError` with what broke, `Unproven` where that cannot be found out, or what the part raises.
+        """
+        if name in GENERIC:
+            hold({name: GENERIC[name]}, self.setting)
+        elif name == "builds":
+            hold({name: builds}, self)
+        else:
+            hold({name: self.contracts[name]}, *self.cases)
+
+    @cached_property
+    def cases(self) -> Sequence[Any]:
+        """What the contracts of the kind are held against: the part, built, and what it is tried with."""
+        kind, name = self.setting.kind, self.setting.name
+        missing = _lacking(kind, name, self.setting.values)
+        if missing:
+            only_in_a_run = [n for n in missing if n in INJECTED]
+            raise Unproven(
+                f"needs {', '.join(missing)}" + (", which only a run has" if only_in_a_run else ": no default")
+            )
+        try:
+            return _CASES.get(kind, _alone)(self._build)
+        except DiffkitError as error:
+            raise NotBuilt(str(error)) from error
+
+    def _build(self, **given: Any) -> Any:
+        """The part, of a small size if it is a network; raises `AssertionError` if it is neither built nor refused."""
+        kind, name, values = self.setting.kind, self.setting.name, self.setting.values
+        defaults = {"schedule": Quarter(), "seed": 0, "classes": CLASSES, "shape": SHAPES[0], "spec": SPEC}
+        try:
+            return part(kind, {**tiny(kind, name), **values}, **{**defaults, **given})
+        except DiffkitError as error:
+            if error.__cause__ is None or isinstance(error.__cause__, DiffkitError):
+                raise
+            raise NotBuilt(str(error)) from error
+
+
+def builds(subject: Subject) -> None:
+    """It can be built from its defaults, as a run builds it."""
+    _ = subject.cases
+
+
+def _lacking(kind: str, name: str, values: Mapping[str, Any]) -> list[str]:
+    """What the constructor asks for and verification has not got: a hyperparameter without a default, a model."""
+    given = {*_GIVEN.get(kind, ()), *values}
+    return [p.name for p in parameters(registry().load(kind, name)).values() if p.required and p.name not in given]
+
+
+def check_part(kind: str, name: str, **values: Any) -> None:
+    """Hold a registered part, of any kind, against all its contracts, as `diffkit verify kind=name` does.
+
+    `values` are hyperparameters. Raises `AssertionError` with what broke and what was measured, `Unproven` for a part
+    that needs what only its user has, and `DiffkitError` for an unknown kind or name.
+    """
+    registry().entry(kind, name)
+    prove(Subject(Setting(kind, name, values)))
+
+
+def explain(error: BaseException, name: str, contract: Contract[Any]) -> str:
+    """What broke, the contract's sentence, and where a part raised an error of its own, in lines of their own."""
+    named = isinstance(error, AssertionError | DiffkitError) and str(error)
+    lines = [str(error) if named else f"{type(error).__name__}: {error}"]
+    frames = [f for f in extract_tb(error.__traceback__) if not f.filename.startswith(_NOT_THEIRS)]
+    if frames and not named:
+        lines.append(f"raised at {frames[-1].filename}:{frames[-1].lineno}: {frames[-1].line}")
+    return "\n".join([*lines, f"The contract {name!r}: {sentence(contract)}"])
+
+
+_NOT_THEIRS = tuple(f"{Path(str(module.__file__)).parent}/" for module in (diffkit, torch))
+
+
+def prove(subject: Subject) -> None:
+    """Raise what speaks against a part: `AssertionError` with a sentence, or whatever it raises itself."""
+    for name in subject.contracts:
+        subject.check(name)
+
+
+Build = Callable[..., Any]
+
+
+def _alone(build: Build) -> Sequence[Any]:
+    """The part by itself."""
+    return [build()]
+
+
+_CASES: Mapping[str, Callable[[Build], Sequence[Any]]] = {
+    "density": lambda build: [DensityOnSchedule(build(schedule=s), s) for s in schedules()],
+    "grid": lambda build: [GridOnSchedule(build(), s) for s in schedules()],
+    "sampler": lambda build: [OnSchedules(build(), schedules())],
+    "guidance": lambda build: [Steered(build())],
+    "denoiser": lambda build: networks(build, SHAPES, CONDITIONS),
+    "codec": lambda build: codecs(build, SHAPES),
+    "conditioner": lambda build: [_ready(Encoded(build, BATCH))],
+    "data": lambda build: [_built(Rows(build), "data")],
+    "metric": lambda build: [_built(Judged(build, rows()), "metric")],
+    "task": lambda build: [training(build)],
 }
+"""What the contracts of a kind are held against, from the function that builds the part; it is built once."""
+
+C = TypeVar("C")
+
+
+def _built(case: C, part: str) -> C:
+    getattr(case, part)
+    return case
+
+
+def _ready(case: Encoded) -> Encoded:
+    """The case, if it has the column that the conditioner reads; raises `Unproven` if not."""
+    _ = case.column
+    return case

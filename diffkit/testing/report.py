@@ -3,33 +3,22 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Any, Literal
+from typing import Literal
 
 from diffkit.compose.registry import registry
 from diffkit.core.errors import DiffkitError
 from diffkit.core.sampler import Sampler
 from diffkit.testing.accuracy import CALLS, FEW, flow_error, moment_error, steps_within
-from diffkit.testing.contracts.convergence import Convergence, check_convergence, convergence
-from diffkit.testing.contracts.sampler import check_behaviour
+from diffkit.testing.contracts.convergence import Convergence
+from diffkit.testing.contracts.sampler import OnSchedules
 from diffkit.testing.contracts.walk import gaussian, mixture
-from diffkit.testing.kinds import Unproven, build, prove, schedules
-from diffkit.testing.settings import settings, written
+from diffkit.testing.given import Unproven
+from diffkit.testing.kinds import Subject, prove
+from diffkit.testing.settings import Setting, settings_of
 
 Verdict = Literal["pass", "fail", "skip"]
 Errors = tuple[float | None, ...]
 """One for each number of calls or steps; None where the sampler cannot be had with so many."""
-
-
-@dataclass(frozen=True)
-class Setting:
-    """A registered part, and the hyperparameters that differ from its defaults."""
-
-    kind: str
-    name: str
-    values: dict[str, Any]
-
-    def __str__(self) -> str:
-        return f"{self.kind}={self.name} {written(self.values)}".rstrip()
 
 
 @dataclass(frozen=True)
@@ -69,17 +58,8 @@ def chosen(words: Sequence[str]) -> list[Setting]:
     for word in words or registry().kinds:
         kind, _, name = word.partition("=")
         names = [name] if name else registry().names(kind)
-        found += [Setting(kind, n, values) for n in names for values in _settings(kind, n)]
+        found += [setting for n in names for setting in settings_of(kind, n)]
     return found
-
-
-def _settings(kind: str, name: str) -> list[dict[str, Any]]:
-    """A part that cannot be imported has one setting, which fails and says why."""
-    registry().entry(kind, name)
-    try:
-        return settings(registry().load(kind, name))
-    except DiffkitError:
-        return [{}]
 
 
 def verify(chosen: Sequence[Setting]) -> Iterator[Row]:
@@ -102,23 +82,17 @@ def verify(chosen: Sequence[Setting]) -> Iterator[Row]:
 
 def _verify(setting: Setting, found: list[Figures]) -> None:
     """Raise what speaks against a part; `found` gets the figures of a sampler, also of one that fails, if it can."""
-    prove(setting.kind, setting.name, setting.values)
-    if setting.kind == "sampler":
-        verify_sampler(build(setting.kind, setting.name, setting.values), found)
-
-
-def verify_sampler(sampler: Sampler, found: list[Figures]) -> None:
-    """Raise what speaks against a sampler; its figures are added to `found`, if it can be measured at all."""
+    subject = Subject(setting)
     try:
-        found.append(measure(sampler))
-    finally:  # how it behaves says more than an error on the way
-        check_behaviour(sampler, schedules())
-    check_convergence(sampler, found[-1].convergence)
+        if setting.kind == "sampler":
+            found.append(measure(subject.cases[0]))
+    finally:  # what a contract says is worth more than an error on the way
+        prove(subject)
 
 
-def measure(sampler: Sampler) -> Figures:
+def measure(case: OnSchedules) -> Figures:
     """The order of a sampler, and its errors for what it costs."""
-    found = convergence(sampler)
+    sampler, found = case.sampler, case.convergence
     steps = [] if sampler.calls_per_step is None else [steps_within(sampler, calls) for calls in CALLS]
     if found.stochastic:
         at = [None if n is None else moment_error(sampler, n) for n in steps]

@@ -1,13 +1,41 @@
 """The settings in which a part is verified: its defaults, and each choice that makes it another method."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal, get_args, get_origin
 
+from diffkit.compose.registry import registry
 from diffkit.compose.values import Parameter, hyperparameters
+from diffkit.core.errors import DiffkitError
 from diffkit.core.types import Range
 
 FEW = 6
 """An `order` of at most so many values is tried at each of them."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A registered part, and the hyperparameters that differ from its defaults."""
+
+    kind: str
+    name: str
+    values: dict[str, Any]
+
+    def __str__(self) -> str:
+        return f"{self.kind}={self.name} {written(self.values)}".rstrip()
+
+
+def settings_of(kind: str, name: str) -> list[Setting]:
+    """A part in all its settings; one that cannot be imported has a single one, which fails and says why.
+
+    Raises `DiffkitError` for an unknown kind or name.
+    """
+    registry().entry(kind, name)
+    try:
+        found = settings(registry().load(kind, name))
+    except DiffkitError:
+        found = [{}]
+    return [Setting(kind, name, values) for values in found]
 
 
 def settings(cls: type[Any]) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from diffkit.compose.build import create
 from diffkit.compose.registry import registry
 from diffkit.core.prediction import convert
 from diffkit.standard.predictions import X0, Eps, Score, V
-from diffkit.testing.contracts.path import levels
+from diffkit.testing.contracts.prediction import levels
 from diffkit.testing.oracle import Gaussian
 
 NAMES = registry().names("prediction")

@@ -14,13 +14,13 @@ from diffkit.core.objective import TimeDensity
 from diffkit.core.schedule import Schedule
 from diffkit.standard.densities import CosineMap, EdmDensity, Importance, LogitNormal, Mode, UniformDensity
 from diffkit.standard.schedules import Cosine, Edm, Flow, Linear
-from diffkit.testing.contracts import check_density
+from diffkit.testing import check_density
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES, ids=str)
 @pytest.mark.parametrize("density", every("density"))
 def test_contract(density: TimeDensity, schedule: Schedule) -> None:
-    check_density(density, schedule)
+    check_density(density, [schedule])
 
 
 def quantiles(n: int = 1000) -> Tensor:
@@ -165,4 +165,4 @@ class Forgetful(Importance):
 
 def test_a_density_that_changes_the_objective_is_caught() -> None:
     with pytest.raises(AssertionError, match="the corrected mean of t² after losses is off"):
-        check_density(Forgetful(), Cosine())
+        check_density(Forgetful(), [Cosine()])

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from diffkit.core.prediction import Prediction
 from diffkit.standard.predictions import X0, Edm, Eps, Flow, Score, V
-from diffkit.testing.contracts import check_prediction
-from diffkit.testing.contracts.path import levels
+from diffkit.testing import check_prediction
+from diffkit.testing.contracts.prediction import levels
 
 
 @pytest.mark.parametrize("prediction", [*every("prediction"), Edm(0.5), Edm(3.0)])

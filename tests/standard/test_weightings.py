@@ -28,8 +28,8 @@ from diffkit.standard.weightings import (
     Unit,
     Vlb,
 )
-from diffkit.testing.contracts import check_weighting
-from diffkit.testing.contracts.path import levels
+from diffkit.testing import check_weighting
+from diffkit.testing.contracts.prediction import levels
 
 
 @pytest.mark.parametrize("weighting", every("weighting", schedule=Cosine()))

@@ -92,8 +92,12 @@ def _moment_error(sampler: Sampler, steps: int) -> float:
 
 
 def allowance(sampler: Sampler) -> float:
-    """What an adaptive sampler may be off by, since its steps depend on its batch; 0 for any other."""
-    return ADAPTIVE * _tolerance(sampler) if sampler.calls_per_step is None else 0.0
+    """What an adaptive sampler may be off by, since its steps depend on its batch; 0 for any other.
+
+    One that draws noise has no tolerance: where it declares no calls_per_step, they depend on the grid.
+    """
+    adaptive = sampler.calls_per_step is None and not draws_noise(sampler)
+    return ADAPTIVE * _tolerance(sampler) if adaptive else 0.0
 
 
 def _tolerance(sampler: Sampler) -> float:
@@ -108,17 +112,31 @@ def _tightened(sampler: Any) -> Any:
     return replace(sampler, **tolerances)
 
 
-def check_convergence(sampler: Sampler, found: Convergence) -> None:
-    """The order is the declared one, an adaptive sampler's error its tolerance, the variance nearly that of the data.
+def check_order(sampler: Sampler, found: Convergence) -> None:
+    """The slope is the declared order, or the error of an adaptive sampler within its tolerance.
 
     The moments on normal data may converge faster than declared, since these data are a linear problem.
     """
     for error, tolerance in zip(found.error, (1.0, 0.01), strict=False):
         limit = allowance(sampler) * tolerance
-        require(error <= limit, sampler, f"is off by {error:.2g} with a relative tolerance of {limit / ADAPTIVE:g}")
-    order, low = found.order, sampler.order - MARGIN
-    high = inf if found.stochastic else sampler.order + MARGIN
-    require(order is None or low <= order <= high, sampler, f"has order {order or 0:.2f}, declared {sampler.order}")
+        said = (
+            f"is off by {error:.2g} with a relative tolerance of {limit / ADAPTIVE:g}, more than {ADAPTIVE:g} times it"
+        )
+        require(error <= limit, sampler, said)
+    if found.order is None:
+        return
+    low, high = sampler.order - MARGIN, inf if found.stochastic else sampler.order + MARGIN
+    steps = DRAWN if found.stochastic else tuple(n * sampler.order for n in STEPS)
+    said = (
+        f"has order {found.order:.2f}, declared {sampler.order}: the fitted slope of log(error"
+        f"{' of the moments' if found.stochastic else ''}) against log(steps), over {', '.join(map(str, steps))} steps;"
+        f" allowed is {low:.2f} {'or more' if found.stochastic else f'to {high:.2f}'}"
+    )
+    require(low <= found.order <= high, sampler, said)
+
+
+def check_moments(sampler: Sampler, found: Convergence) -> None:
+    """The variance of samples that are drawn with noise is nearly that of the data."""
     if found.moments:
         off, limit = found.moments.variance, WIDTH.get(sampler.order, 1e-3)
         kept = abs(off.value) - off.half <= limit

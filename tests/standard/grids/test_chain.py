@@ -20,14 +20,14 @@ from diffkit.standard.grids import (
     Uniform,
 )
 from diffkit.standard.schedules import Cosine, Edm, Linear, ZeroSnr
-from diffkit.testing.contracts import check_grid
+from diffkit.testing import check_grid
 
 
 @pytest.mark.parametrize("schedule", [Cosine(), Edm(80.0)], ids=str)
 @pytest.mark.parametrize("grid", every("grid"))
 def test_on_a_chain(grid: Any, schedule: Schedule) -> None:
     """Multiples of 1 / T that fall strictly: each within half a step of the grid's own time where there is room."""
-    check_grid(replace(grid, chain=150), schedule)
+    check_grid(replace(grid, chain=150), [schedule])
     chained = replace(grid, steps=6, chain=400)(schedule)
     steps = (chained * 400).round()
     last = schedule.span()[1]

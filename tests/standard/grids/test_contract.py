@@ -17,7 +17,7 @@ from diffkit.standard.grids import (
     Uniform,
 )
 from diffkit.standard.schedules import Cosine, Edm, Flow as FlowSchedule, Linear, ZeroSnr
-from diffkit.testing.contracts import check_grid
+from diffkit.testing import check_grid
 
 EXTREME = [
     Uniform(5, -20.0),
@@ -36,19 +36,19 @@ EXTREME = [
 @pytest.mark.parametrize("schedule", [Cosine(), Edm(80.0), FlowSchedule(), ZeroSnr()], ids=str)
 @pytest.mark.parametrize("grid", every("grid"))
 def test_contract(grid: Grid, schedule: Schedule) -> None:
-    check_grid(grid, schedule)
+    check_grid(grid, [schedule])
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES, ids=str)
 @pytest.mark.parametrize("grid", [Uniform(), Flow(), Trailing()], ids=str)
 def test_contract_on_every_schedule(grid: Grid, schedule: Schedule) -> None:
-    check_grid(grid, schedule)
+    check_grid(grid, [schedule])
 
 
 @pytest.mark.parametrize("schedule", [FlowSchedule(3.0), Edm(1e6)], ids=str)
 @pytest.mark.parametrize("grid", EXTREME, ids=str)
 def test_contract_at_the_limits(grid: Grid, schedule: Schedule) -> None:
-    check_grid(grid, schedule)
+    check_grid(grid, [schedule])
 
 
 STARTS = [LogSnr(10, -20.0, 9.0), Karras(10, 7.0, -20.0, 9.0), Exponential(10, 2.0, -20.0, 9.0), Flow(10, 1.0, -20.0)]

@@ -22,7 +22,7 @@ from diffkit.standard.schedules import (
     Vp,
     ZeroSnr,
 )
-from diffkit.testing.contracts import check_schedule
+from diffkit.testing import check_schedule
 
 OTHERS = [
     Linear(steps=10),

@@ -1,0 +1,66 @@
+"""What parts are tried with, where nothing else is given: the registered schedules, shapes, a batch, some rows."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+import torch
+
+from diffkit.compose.build import create, part
+from diffkit.compose.registry import registry
+from diffkit.compose.values import hyperparameters, parameters
+from diffkit.core.condition import ConditionSpec
+from diffkit.core.data import Data, DataSpec
+from diffkit.core.schedule import Schedule
+from diffkit.core.types import Shape
+
+SHAPES: tuple[Shape, ...] = ((1, 8, 8), (3, 4, 6), (2,), (5,), (2, 12), (1, 4, 4, 4))
+"""The shapes that a network or a codec is tried with: it is for some of them, and refuses the others."""
+CONDITIONS = (ConditionSpec(), ConditionSpec(vector=3), ConditionSpec(sequence=4), ConditionSpec(5, 4))
+CLASSES = 10
+SPEC = DataSpec(SHAPES[0], {"label": CLASSES, "text": None}, "grey level", (8.0,), (4.0,), 0.0, 16.0)
+"""Of data that a part is told of, where no rows are needed."""
+BATCH = {"label": torch.tensor([3, 0, 3, 9]), "text": ["three", "", "a handwritten 3", "nine or ten"]}
+"""What a conditioner is tried with."""
+TINY = {"width": 8, "depth": 1, "heads": 2, "embedding": 8, "blocks": 1, "length": 8, "points": 64, "steps": 3}
+"""Hyperparameters that make a part small, where it has one of that name."""
+
+
+class Unproven(Exception):
+    """A part that cannot be proven without something that only its user has; the message says what."""
+
+
+def tiny(kind: str, name: str) -> dict[str, Any]:
+    """A part's config node, with small networks and few steps."""
+    known = hyperparameters(registry().load(kind, name)) if kind != "schedule" else {}
+    return {"_part_": name, **{key: value for key, value in TINY.items() if key in known}}
+
+
+@cache
+def schedules() -> tuple[Schedule, ...]:
+    """Every registered schedule that can be built from its defaults."""
+    names = registry().names("schedule")
+    classes = {name: registry().load("schedule", name) for name in names}
+    built = [name for name, cls in classes.items() if not any(p.required for p in parameters(cls).values())]
+    return tuple(create("schedule", name) for name in built)
+
+
+def some_rows() -> Any:
+    """The first registered data, made anew."""
+    return part("data", tiny("data", registry().names("data")[0]), seed=0)
+
+
+@cache
+def rows() -> Data:
+    """The first registered data, for what must be told of some: a metric, a task."""
+    data: Data = some_rows()
+    return data
+
+
+@contextmanager
+def seeded(seed: int = 0) -> Iterator[None]:
+    """Torch's own generator at a given place; afterwards it is where it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
