@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from diffkit.core.types import Count, Fraction, Natural
+from diffkit.core.types import Count, Fraction, Length, Natural
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,8 @@ class Sample:
     """How many samples of each prompt or label."""
     seed: Natural
     """Sample i is a function of (seed, i)."""
+    ema: Length | None
+    """The length of an average made of the run's snapshots; by default the run's own average."""
     prompt: str | list[str] | None
     """A prompt, or a list of them."""
     prompts: str | None

@@ -41,6 +41,8 @@ NonNegative = Annotated[float, Range(0)]
 """A finite number, 0 or more."""
 Fraction = Annotated[float, Range(0, 1)]
 """A number from 0 to 1."""
+Length = Annotated[float, Range(0, 12**-0.5, open=True)]
+"""The length of an average of the weights, as a share of the training: its greatest is that of the plain mean."""
 
 
 def expand(a: Tensor, x: Tensor) -> Tensor:
