@@ -17,6 +17,7 @@ build-backend = "hatchling.build"
 [project]
 name = "{name}"
 version = "{version}"
+readme = "README.md"
 
 [project.entry-points.diffkit]
 {point} = "{package}"
@@ -36,6 +37,7 @@ class Package:
     point: str = ""
     module: str = ""
     files: dict[str, str] = field(default_factory=dict)
+    readme: str = ""
 
     @property
     def package(self) -> str:
@@ -48,6 +50,7 @@ class Package:
         point = self.point or self.package
         project = PROJECT.format(name=self.name, version=self.version, point=point, package=self.package)
         (root / "pyproject.toml").write_text(project)
+        (root / "README.md").write_text(self.readme)
         for name, text in {"__init__.py": self.entry, **self.files}.items():
             file = root / self.package / name
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -55,17 +58,14 @@ class Package:
         return root
 
 
-def install(packages: Iterable[Package], scratch: Path) -> Path:
-    """The folder that the packages are installed in: put it on PYTHONPATH."""
+def install(packages: Iterable[Package], scratch: Path, bytecode: bool = False) -> Path:
+    """The folder that the packages are installed in, with or without bytecode: put it on PYTHONPATH."""
     wheels, site = scratch / "wheels", scratch / "site"
     for package in packages:
         root = package.write(scratch / "source")
         list(WheelBuilder(str(root)).build(directory=str(wheels), versions=["standard"]))
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"]
-    done = subprocess.run(
-        [*pip, "--no-deps", "--no-index", "--target", str(site), *map(str, wheels.iterdir())],
-        capture_output=True,
-        text=True,
-    )
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--no-deps", "--no-index"]
+    how = ["--compile" if bytecode else "--no-compile", "--target", str(site)]
+    done = subprocess.run([*pip, *how, *map(str, wheels.iterdir())], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return site

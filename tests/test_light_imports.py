@@ -21,7 +21,7 @@ def imported(code: str) -> set[str]:
 @pytest.mark.parametrize(
     "module",
     ["diffkit", "diffkit.core", "diffkit.core.errors", "diffkit.cli", "diffkit.standard.plugin"]
-    + [f"diffkit.compose.{name}" for name in ("plugins", "registry", "overview")],
+    + [f"diffkit.compose.{name}" for name in ("plugins", "registry", "overview", "commands", "status", "use")],
 )
 def test_the_module_imports_nothing_heavy(module: str) -> None:
     assert imported(f"import {module}") == set()

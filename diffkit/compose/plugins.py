@@ -4,9 +4,10 @@ import os
 import sys
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from hashlib import sha256
 from importlib import util
 from pathlib import Path
@@ -121,24 +122,20 @@ def _import_file(file: Path) -> ModuleType:
 def _load(load: Callable[[], object], plugin: Plugin, limit: float | None) -> Plugin:
     """The plugin with what its hooks return, or with the error that keeps it from loading.
 
-    A plugin is foreign code: whatever it raises, `SystemExit` too, ends up in `error`. Each has a manager of its own,
-    so that no hook of one can disturb another.
+    A plugin is foreign code: whatever it raises, `SystemExit` too, ends up in `error`.
     """
     try:
         with filters_kept(), guarded(f"the plugin {plugin}", limit):
-            manager = pluggy.PluginManager("diffkit")
-            manager.add_hookspecs(Hooks)
             found = load()
             plugin = replace(plugin, api=_api(found, plugin))
-            manager.register(found)
-            _refuse_strays(manager, found)
-            loaded = replace(
-                plugin,
-                components=_gather("diffkit_components", manager.hook.diffkit_components(), Component),
-                configs=_gather("diffkit_configs", manager.hook.diffkit_configs(), str),
-                kinds=_gather("diffkit_kinds", manager.hook.diffkit_kinds(), Kind),
-                commands=_gather("diffkit_commands", manager.hook.diffkit_commands(), Command),
-            )
+            with _registered(found) as hook:
+                loaded = replace(
+                    plugin,
+                    components=_gather("diffkit_components", hook.diffkit_components(), Component),
+                    configs=_gather("diffkit_configs", hook.diffkit_configs(), str),
+                    kinds=_gather("diffkit_kinds", hook.diffkit_kinds(), Kind),
+                    commands=_gather("diffkit_commands", hook.diffkit_commands(), Command),
+                )
             _refuse_contradictions(loaded)
             return loaded
     except KeyboardInterrupt:
@@ -167,6 +164,26 @@ def _api(found: object, plugin: Plugin) -> int:
             f"{oldest}: install a newer {plugin.distribution} (pip install --upgrade {plugin.distribution})"
         )
     return stated
+
+
+@cache
+def _manager() -> pluggy.PluginManager:
+    manager = pluggy.PluginManager("diffkit")
+    manager.add_hookspecs(Hooks)
+    return manager
+
+
+@contextmanager
+def _registered(plugin: object) -> Iterator[pluggy.HookRelay]:
+    """The hooks of one plugin and of no other, so that none can disturb another's."""
+    manager = _manager()
+    try:
+        manager.register(plugin)
+        _refuse_strays(manager, plugin)
+        yield manager.hook
+    finally:
+        if manager.is_registered(plugin):
+            manager.unregister(plugin)
 
 
 def _refuse_strays(manager: pluggy.PluginManager, plugin: object) -> None:

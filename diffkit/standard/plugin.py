@@ -1,6 +1,8 @@
 """The parts that come with diffkit, offered by the same hook as anybody's."""
 
-from diffkit.compose.hooks import Component, hookimpl
+from diffkit.compose.hooks import API, Component, hookimpl
+
+diffkit_api = API
 
 _PARTS = {
     "schedule": {

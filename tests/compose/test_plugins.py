@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 from strangers import Install, entry
 
+from diffkit.compose import installed, plugins
 from diffkit.compose.installed import PluginWarning
 from diffkit.compose.plugins import Plugin, load_file, load_plugins
 from diffkit.compose.registry import registry
 from diffkit.core.errors import DiffkitError
+from diffkit.standard import plugin as standard
 
 GOOD = entry("sampler=good=good_sampler:Good")
 BROKEN = {
@@ -40,12 +42,12 @@ def test_a_broken_plugin_is_skipped_with_one_line_that_names_it(install: Install
     install("aa-bad-plugin", source, version="0.7")
     install("zz-good-plugin", GOOD)
     with pytest.warns(PluginWarning) as caught:
-        plugins = load_plugins()
+        found = load_plugins()
     message = str(caught[0].message)
     assert len(caught) == 1 and "\n" not in message
     assert "aa-bad-plugin 0.7" in message and cause in message
-    assert named(plugins, "aa-bad-plugin").components == ()
-    assert [c.name for c in named(plugins, "zz-good-plugin").components] == ["good"]
+    assert named(found, "aa-bad-plugin").components == ()
+    assert [c.name for c in named(found, "zz-good-plugin").components] == ["good"]
 
 
 def test_an_entry_point_that_names_nothing_is_skipped(install: Install) -> None:
@@ -65,9 +67,9 @@ def test_strict_plugins_raise(install: Install, monkeypatch: pytest.MonkeyPatch)
 def test_two_distributions_may_use_one_entry_name(install: Install) -> None:
     install("one", entry("sampler=a=m:A"), name="same")
     install("two", entry("sampler=b=m:B"), name="same")
-    plugins = registry().plugins
-    assert {p.name for p in plugins if not p.standard} == {"one", "two"}
-    assert {c.name for p in plugins for c in p.components} >= {"a", "b"}
+    found = registry().plugins
+    assert {p.name for p in found if not p.standard} == {"one", "two"}
+    assert {c.name for p in found for c in p.components} >= {"a", "b"}
 
 
 def test_the_environment_restricts_which_plugins_load(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,6 +82,32 @@ def test_the_environment_restricts_which_plugins_load(install: Install, monkeypa
     monkeypatch.setenv("DIFFKIT_PLUGINS", "onee")
     with pytest.warns(PluginWarning, match="did you mean 'one'"):
         load_plugins()
+
+
+@pytest.mark.parametrize(
+    ("stated", "words"),
+    [
+        ("", None),
+        ("diffkit_api = 1", "built for version 1 of the plugin API, and this diffkit has version 3 and keeps 2"),
+        ("diffkit_api = 2", None),
+        ("diffkit_api = 3", None),
+        ("diffkit_api = 4", "built for version 4 of the plugin API, and this diffkit has version 3: install a newer"),
+        ("diffkit_api = '3'", "must be a whole number from 1, not '3'"),
+        ("diffkit_api = True", "must be a whole number from 1, not True"),
+    ],
+)
+def test_this_api_and_the_one_before_are_kept(
+    install: Install, monkeypatch: pytest.MonkeyPatch, stated: str, words: str | None
+) -> None:
+    """Both numbers are said where it is another; a plugin that states none was written for the first."""
+    monkeypatch.setattr(plugins, "API", 3 if stated else 2)
+    monkeypatch.setattr(standard, "diffkit_api", 3 if stated else 2)
+    install("one", f"{stated}\n{GOOD}")
+    if words is None:
+        assert named(load_plugins(), "one").usable
+    else:
+        with pytest.warns(PluginWarning, match=f"the plugin one 1.2 is skipped: .*{words}"):
+            assert not named(load_plugins(), "one").components
 
 
 def test_what_a_plugin_prints_does_not_spoil_our_output(install: Install, capsys: pytest.CaptureFixture[str]) -> None:
@@ -110,3 +138,33 @@ def test_the_standard_parts_come_by_the_same_hook(install: Install) -> None:
         warnings.simplefilter("error")
         standard = load_plugins()[0]
     assert standard.standard and standard.module == "diffkit.standard.plugin" and len(standard.components) > 30
+
+
+def test_a_distribution_named_like_ours_hides_nothing(install: Install) -> None:
+    """Not even one that stands before ours on the path, with our entry point's name."""
+    install("Diffkit", GOOD, name="standard", version="99")
+    found = registry().plugins
+    assert [p.name for p in found] == ["standard", "Diffkit"] and [p.standard for p in found] == [True, False]
+    assert registry().entry("sampler", "Diffkit/good").plugin.version == "99"
+    assert registry().entry("sampler", "standard/ddim").plugin.standard
+
+
+def test_where_a_name_is_somebodys_already_the_next_best_is_taken(install: Install) -> None:
+    for distribution, name in (("one", "same"), ("two", "same"), ("three", "one"), ("four", "standard")):
+        install(distribution, entry(f"sampler={distribution}=m:M"), name=name)
+    names = {p.distribution: p.name for p in registry().plugins}
+    assert names == {"diffkit": "standard", "three": "one", "one": "one.same", "two": "two", "four": "four"}
+
+
+def test_entry_points_that_cannot_be_read_harm_nobody(install: Install) -> None:
+    site = install("bad", "x = 1")
+    install("good", GOOD)
+    (site / "bad-1.2.dist-info" / "entry_points.txt").write_text("[diffkit]\nno value here\n")
+    with pytest.warns(PluginWarning, match=r"bad 1\.2 is skipped: its entry points cannot be read"):
+        assert loaded() == ["diffkit", "good"]
+
+
+def test_without_diffkits_own_parts_nothing_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(installed, "distributions", lambda: [])
+    with pytest.raises(DiffkitError, match="diffkit's own parts are not installed"):
+        load_plugins()
