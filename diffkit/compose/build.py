@@ -229,6 +229,7 @@ def assemble(cfg: Node, data: Data, model: DiffusionModel) -> Parts:
         condition_dropout=dropout if isinstance(dropout, int | float) else tuple(dropout),
         shape=latent_shape(model.codec, data.spec),
         data=data,
+        classes=data.spec.conditions.get("label"),
         seed=cfg["seed"],
     )
     metrics = build_metrics(cfg, data, cfg["seed"])

@@ -8,8 +8,12 @@ from mkdocs.structure.files import File, Files
 import diffkit.core
 from diffkit.compose.nested import default_part, inner_parts
 from diffkit.compose.plugins import Kind
-from diffkit.compose.registry import Entry, Registry, registry
+from diffkit.compose.registry import KINDS, Entry, Registry, registry
 from diffkit.compose.values import describe, hyperparameters
+from diffkit.scaffold.names import Names
+from diffkit.scaffold.render import rendered
+from diffkit.testing.contracts.hold import sentence
+from diffkit.testing.kinds import TABLES
 
 INDEX = """\
 # Parts
@@ -31,6 +35,34 @@ _PART = (
     "{heading_level: 3, heading: '%s', toc_label: '%s', members: false, separate_signature: false,"
     " show_signature: false}"
 )
+
+GIVEN = {
+    "data": ("seed",),
+    "codec": ("shape",),
+    "conditioner": ("shape", "classes"),
+    "denoiser": ("shape", "condition", "schedule"),
+    "prediction": ("schedule",),
+    "density": ("schedule",),
+    "weighting": ("schedule",),
+    "task": ("model", "density", "weighting", "optimizer", "condition_dropout", "shape", "classes", "data", "seed"),
+    "guidance": ("spec",),
+    "metric": ("data", "seed", "shape", "classes"),
+}
+"""What a run gives to the constructor of a part, if it asks for it by name."""
+_WORDS = {
+    "classes": "the number of classes of the data's labels",
+    "condition": "the width of each slot of the condition, a `ConditionSpec`",
+    "condition_dropout": "how often a condition is dropped, one number or one for each conditioner",
+    "data": "the data part",
+    "density": "the part of that kind",
+    "model": "the model that learns",
+    "optimizer": "a function from parameters to their optimizer",
+    "schedule": "the run's schedule",
+    "seed": "the run's seed",
+    "shape": "the shape of one sample",
+    "spec": "what the data say of themselves, a `DataSpec`",
+    "weighting": "the part of that kind",
+}
 
 INTERFACES = """\
 # Interfaces
@@ -89,6 +121,7 @@ def _page(kind: Kind, registry: Registry) -> str:
         "",
         f"::: {interface}\n    options: {{heading_level: 3}}" if ours else f"A part of this kind is a `{interface}`.",
         "",
+        *(_own(kind.name) if kind in KINDS else []),
         "## The parts",
         "",
     ]
@@ -101,6 +134,26 @@ def _page(kind: Kind, registry: Registry) -> str:
         lines += [f"::: {where}", f"    options: {_PART % (name, name)}", ""]
         lines += _keys(f"{kind.name}.{name}" if kind.many else kind.name, registry.load(kind.name, name))
     return "\n".join(lines)
+
+
+def _own(kind: str) -> list[str]:
+    """How a part of a kind is written: the template's, and what it is held against."""
+    called = Names(f"my-{kind}", f"my_{kind}", f"my_{kind}", f"My{kind.title()}")
+    files = rendered(called, {kind: called.part})
+    asked = [f"`{name}` ({_WORDS[name]})" for name in GIVEN.get(kind, ())]
+    told = f"A run gives its constructor what it asks for by name: {', '.join(asked)}. " if asked else ""
+    part, test = f"{called.module}/{kind}.py", f"tests/test_{kind}.py"
+    contracts = [f"| `{name}` | {sentence(c).replace('|', chr(92) + '|')} |" for name, c in TABLES[kind].items()]
+    return [
+        *("## Write your own", ""),
+        *("```console", f"$ diffkit new plugin {called.distribution} --kind {kind}", "```", ""),
+        f"writes a [plugin](../plugins.md) with a small part that works, in `{part}`:",
+        *("", "```python", files[part].rstrip(), "```", ""),
+        f"{told}Every other parameter is a key of its config, with the annotation's type and range.",
+        *("", f"Its test, `{test}`,", "", "```python", files[test].rstrip(), "```", ""),
+        f"holds it against these contracts; `diffkit verify {kind}={called.part}` prints what they measure:",
+        *("", "| contract | what is true of every part of the kind |", "|---|---|", *contracts, ""),
+    ]
 
 
 def _interfaces(registry: Registry) -> str:
