@@ -9,15 +9,19 @@ from mkdocs.structure.pages import Page
 
 PAGES = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "benchmarks/README.md"]
 RESULTS = "benchmarks/results"
+PLUGINS = "plugins/*"
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Put the results into the navigation, after the page on measurements."""
+    """Put the results into the navigation after the page on measurements, and the plugins after the page on them."""
     root = Path(config.config_file_path).parent
     results = [path.relative_to(root).as_posix() for path in sorted((root / RESULTS).glob("*.md"))]
+    plugins = [path.relative_to(root).as_posix() for path in sorted(root.glob(f"{PLUGINS}/README.md"))]
     for item in config.nav or []:
         if item == {"Measurements": "benchmarks/README.md"}:
             item["Measurements"] = ["benchmarks/README.md", *results]
+        if item == {"Plugins of our own": "firstparty.md"}:
+            item["Plugins of our own"] = ["firstparty.md", *plugins]
     return config
 
 
@@ -25,7 +29,8 @@ def on_files(files: Files, config: MkDocsConfig, **_: Any) -> Files:
     """Add the repository's pages and the results of the measurements; links into `docs/` point beside them here."""
     root = Path(config.config_file_path).parent
     results = sorted((root / RESULTS).iterdir())
-    for path in [*(root / page for page in PAGES), *results]:
+    plugins = [*sorted(root.glob(f"{PLUGINS}/README.md")), *sorted(root.glob(f"{PLUGINS}/pictures/*"))]
+    for path in [*(root / page for page in PAGES), *results, *plugins]:
         where = path.relative_to(root).as_posix()
         if path.suffix == ".md":
             text = path.read_text(encoding="utf-8")
