@@ -32,7 +32,7 @@ def test_the_registry_lists_every_name_without_importing_a_part() -> None:
     assert imported(code) == set()
 
 
-COMMANDS = (["--help"], ["--version"], ["list"], ["plugins"], ["plugins", "--json"], ["train", "--help"])
+COMMANDS = (["--help"], ["--version"], ["list"], ["plugins"], ["plugins", "--json"], ["train", "--help"], ["new"])
 
 
 @pytest.mark.parametrize("argv", COMMANDS, ids=" ".join)

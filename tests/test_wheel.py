@@ -30,8 +30,10 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_wheel_holds_the_package_its_configs_and_its_licence(wheel: Path):
     names = set(ZipFile(wheel).namelist())
     configs = {f"diffkit/{path.relative_to(ROOT)}" for path in (ROOT / "conf").rglob("*.yaml")}
+    templates = {str(path.relative_to(ROOT)) for path in (ROOT / "diffkit/scaffold/package").iterdir()}
     modules = {str(path.relative_to(ROOT)) for path in (ROOT / "diffkit").rglob("*.py")}
     assert configs and configs <= names
+    assert templates and templates <= names
     assert modules <= names and "diffkit/py.typed" in names
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert not [
