@@ -1,11 +1,13 @@
 """Verbs that plugins bring: `diffkit <verb> ...` beside diffkit's own, which they cannot replace."""
 
+import warnings
 from collections import Counter
 from collections.abc import Collection, Sequence
 from importlib import import_module
 
 from diffkit.compose.guard import guarded
 from diffkit.compose.hooks import Command
+from diffkit.compose.installed import PluginWarning
 from diffkit.compose.plugins import Plugin
 from diffkit.compose.registry import registry
 from diffkit.core.errors import DiffkitError, RunFailed, nearest
@@ -14,10 +16,16 @@ Offer = tuple[Command, Plugin]
 
 
 def names(own: Collection[str]) -> dict[str, Offer]:
-    """The verbs by the names that they may be called by: qualified where the short name is not theirs alone."""
+    """The verbs by the names that they may be called by: qualified where the short name is not theirs alone.
+
+    A broken plugin is not warned of here: a list of names, such as the shell completes, is no place for that.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PluginWarning)
+        offers = _offers()
     found: dict[str, Offer] = {}
-    claims = Counter([*own, *(command.name for command, _ in _offers())])
-    for command, plugin in _offers():
+    claims = Counter([*own, *(command.name for command, _ in offers)])
+    for command, plugin in offers:
         found[command.name if claims[command.name] == 1 else _qualified(command, plugin)] = (command, plugin)
     return found
 
