@@ -29,7 +29,7 @@ KINDS = (
     Kind("sampler", "diffkit.core.sampler:Sampler"),
     Kind("grid", "diffkit.core.grid:Grid"),
     Kind("guidance", "diffkit.core.guidance:Guidance", many=True),
-    Kind("metric", "diffkit.core.metric:SampleMetric", many=True),
+    Kind("metric", "diffkit.core.metric:AnyMetric", many=True),
 )
 """The kinds that diffkit knows by itself, in the order in which a run is built."""
 
@@ -70,10 +70,12 @@ class Registry:
     def _offer(self, plugins: Sequence[Plugin]) -> None:
         self.plugins = plugins = tuple(distinct(plugins))
         self.kinds = {kind.name: kind for kind in KINDS}
+        owners: dict[str, str] = {}
         for plugin in plugins:
             for kind in plugin.kinds:
+                owner = owners.setdefault(kind.name, "diffkit" if kind.name in self.kinds else str(plugin))
                 if self.kinds.setdefault(kind.name, kind) != kind:
-                    _warn(f"the plugin {plugin} brings a kind {kind.name!r}, but there is another one of that name")
+                    _warn(f"the plugin {plugin} brings a kind {kind.name!r}, but {owner} has another one of that name")
         entries = [Entry(c, p) for p in plugins for c in p.components]
         self._entries = [e for e in entries if e.component.kind in self.kinds]
         for entry in entries:

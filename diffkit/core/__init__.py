@@ -7,15 +7,23 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from diffkit.core.bound import variational_bound as variational_bound
     from diffkit.core.codec import Codec as Codec
     from diffkit.core.condition import Condition as Condition, ConditionSpec as ConditionSpec
     from diffkit.core.conditioner import Conditioner as Conditioner
     from diffkit.core.data import Data as Data, DataSpec as DataSpec
     from diffkit.core.denoiser import DenoiserNetwork as DenoiserNetwork
     from diffkit.core.errors import DiffkitError as DiffkitError
+    from diffkit.core.evidence import Density as Density
     from diffkit.core.grid import Grid as Grid
     from diffkit.core.guidance import Branches as Branches, Denoise as Denoise, Guidance as Guidance
-    from diffkit.core.metric import SampleMetric as SampleMetric
+    from diffkit.core.likelihood import log_likelihood as log_likelihood
+    from diffkit.core.metric import (
+        Figure as Figure,
+        Measured as Measured,
+        ModelMetric as ModelMetric,
+        SampleMetric as SampleMetric,
+    )
     from diffkit.core.model import DiffusionModel as DiffusionModel
     from diffkit.core.noise import Noise as Noise
     from diffkit.core.objective import (
@@ -48,15 +56,18 @@ if TYPE_CHECKING:
     )
 
 _HOME = {
+    "bound": ["variational_bound"],
     "codec": ["Codec"],
     "condition": ["Condition", "ConditionSpec"],
     "conditioner": ["Conditioner"],
     "data": ["Data", "DataSpec"],
     "denoiser": ["DenoiserNetwork"],
     "errors": ["DiffkitError"],
+    "evidence": ["Density"],
     "grid": ["Grid"],
     "guidance": ["Branches", "Denoise", "Guidance"],
-    "metric": ["SampleMetric"],
+    "likelihood": ["log_likelihood"],
+    "metric": ["Figure", "Measured", "ModelMetric", "SampleMetric"],
     "model": ["DiffusionModel"],
     "noise": ["Noise"],
     "objective": ["AdaptiveDensity", "LearnedWeighting", "TimeDensity", "Weighting", "on_chain"],

@@ -1,5 +1,6 @@
 """Data: what a set of samples says of itself, and its order in training."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -36,6 +37,8 @@ class DataSpec:
     """No value is above this, in `unit`."""
     licence: str = ""
     """Who made the data, and on what terms they and what is learned from them may be passed on: it goes with both."""
+    quantum: float | None = None
+    """Every value is `low` and a whole number of these, in `unit` (None: values are continuous)."""
 
     def standardise(self, x: Float[Tensor, " b *d"]) -> Float[Tensor, " b *d"]:
         """From the data's own units to zero mean and unit variance."""
@@ -45,6 +48,11 @@ class DataSpec:
         """From standardised values to the data's own units, kept between `low` and `high`."""
         x = x * self._like(self.scale, x) + self._like(self.mean, x)
         return x if self.low is None and self.high is None else x.clamp(self.low, self.high)
+
+    @property
+    def log_volume(self) -> float:
+        """The logarithm of the volume that a row of unit volume in the model's space has in the data's own units."""
+        return math.prod(self.shape) * sum(map(math.log, self.scale)) / len(self.scale)
 
     def _like(self, values: tuple[float, ...], x: Tensor) -> Tensor:
         return torch.tensor(values, dtype=x.dtype, device=x.device).reshape(-1, *[1] * (x.ndim - 2))

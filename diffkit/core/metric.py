@@ -1,15 +1,22 @@
-"""Metrics: what samples are worth, beside real rows in their place."""
+"""Metrics: what samples are worth, beside real rows in their place; and what a model itself says of real rows."""
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal, NamedTuple
 
 from jaxtyping import Float
 from torch import Tensor
 
+from diffkit.core.data import DataSpec
+from diffkit.core.model import DiffusionModel
 from diffkit.core.types import Batch
 
 
-class SampleMetric(ABC):
+class AnyMetric:
+    """What the kind `metric` takes: a `SampleMetric` or a `ModelMetric`."""
+
+
+class SampleMetric(AnyMetric, ABC):
     """One figure for a set of samples: a part of this kind is a torchmetrics `Metric` that implements this too.
 
     Its constructor may ask for `data`, which the build supplies, and compares with that part's held-out rows.
@@ -27,3 +34,38 @@ class SampleMetric(ABC):
     @abstractmethod
     def compute(self) -> Float[Tensor, ""]:
         """The figure for all samples so far."""
+
+
+class Figure(NamedTuple):
+    """One figure for a model and a set of rows."""
+
+    value: float
+    error: float
+    """Its standard error, for the distribution that the rows are from; not a number where it is not known."""
+
+
+class Measured(NamedTuple):
+    """What a model metric found."""
+
+    figures: Mapping[str, Figure]
+    detail: Mapping[str, Any]
+    """What is to be known beside, as plain JSON values: how it was computed, terms, network calls."""
+
+
+class ModelMetric(AnyMetric, ABC):
+    """Figures of a model on real rows, without samples: a torchmetrics `Metric` that implements this too.
+
+    The model is the bare one, without guidance. Rows come in batches of any size, and the figures do not depend on it.
+    """
+
+    @abstractmethod
+    def update(self, model: DiffusionModel, spec: DataSpec, rows: Batch, ids: Sequence[int], seed: int) -> None:
+        """Take in rows: `"x"` in the data's own units, in float64, and the conditions that go with each.
+
+        Everything random is a function of (seed, id) for each row. The model is in evaluation mode. Raises
+        `DiffkitError` for a model or data that it has no figures for.
+        """
+
+    @abstractmethod
+    def compute(self) -> Measured:
+        """The figures for all rows so far."""

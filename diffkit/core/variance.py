@@ -45,14 +45,21 @@ def with_variance(denoise: Callable[[Tensor, Tensor], Tensor]) -> WithVariance:
     return denoise
 
 
+def step_divergence(above: Float[Tensor, "*s"], missed: Float[Tensor, "*d"]) -> Float[Tensor, "*d"]:
+    r"""The divergence of a reverse step's Gaussian from the posterior, in nats, for each number of x.
+
+    $$ D_\mathrm{KL} = \tfrac12 \left[a + e^{-a} (1 + m) - 1\right], \qquad a = \log \frac{n^2}{n_\mathrm{small}^2},
+       \qquad m = (\mathrm{SNR}_s - \mathrm{SNR}_t) (x_0 - \hat x_0)^2 $$
+    """
+    # expm1, since above is small in each of many steps
+    return (above + torch.expm1(-above) + missed * torch.exp(-above)) / 2
+
+
 @dataclass(frozen=True)
 class VarianceBound:
     r"""The part of the loss that v is trained by: the variational bound, without a gradient to the mean.
 
-    $$ \mathrm{weight} \cdot T \cdot D_\mathrm{KL}(q(x_s | x_t, x_0) \,\|\, p(x_s | x_t)), \qquad
-       D_\mathrm{KL} = \tfrac12 \left[\log \frac{n^2}{n_\mathrm{small}^2}
-       + \frac{n_\mathrm{small}^2}{n^2} \left(1 + (\mathrm{SNR}_s - \mathrm{SNR}_t)
-       (x_0 - \hat x_0)^2\right) - 1\right] $$
+    $$ \mathrm{weight} \cdot T \cdot D_\mathrm{KL}(q(x_s | x_t, x_0) \,\|\, p(x_s | x_t)) $$
 
     in nats for each dimension, for one step of a chain of T = `steps`: from t to s = t - 1/T, or to t/2 where that is
     more, since the step to 0 adds no noise. The times are those of training, and need not be on the chain.
@@ -74,7 +81,4 @@ class VarianceBound:
         logsnr_t, logsnr_s = schedule.logsnr(t), schedule.logsnr(torch.maximum(t - 1 / self.steps, t / 2))
         log_range = expand(softplus(logsnr_s) - softplus(logsnr_t), v)
         missed = expand((logsnr_s.exp() - logsnr_t.exp()) * c_out.square(), v) * error.detach()
-        above = (v + 1) / 2 * log_range
-        # expm1, since above is small in each of many steps
-        divergence = (above + torch.expm1(-above) + missed * torch.exp(-above)) / 2
-        return self.weight * self.steps * divergence.flatten(1).mean(1)
+        return self.weight * self.steps * step_divergence((v + 1) / 2 * log_range, missed).flatten(1).mean(1)

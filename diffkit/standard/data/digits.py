@@ -36,6 +36,7 @@ class Digits(MemoryData):
             scale=(SCALE,),
             low=0.0,
             high=16.0,
+            quantum=1.0,
         )
         super().__init__(spec, batch_size, seed)
 

@@ -1,31 +1,19 @@
 """Dormand and Prince's adaptive Runge-Kutta method."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from math import inf
 from typing import Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from diffkit.core.dormand_prince import ERROR, NODES, ROWS, add, factor
 from diffkit.core.errors import RunFailed
 from diffkit.core.sampler import Denoiser, Draw, Rows, Sampler, State, Times
 from diffkit.core.schedule import LOGSNR_LIMIT, Schedule
 from diffkit.core.types import Count, Positive
 from diffkit.standard.samplers.forms import FORMS, Form
-
-NODES = (1 / 5, 3 / 10, 4 / 5, 8 / 9, 1.0, 1.0)
-ROWS = (
-    (1 / 5,),
-    (3 / 40, 9 / 40),
-    (44 / 45, -56 / 15, 32 / 9),
-    (19372 / 6561, -25360 / 2187, 64448 / 6561, -212 / 729),
-    (9017 / 3168, -355 / 33, 46732 / 5247, 49 / 176, -5103 / 18656),
-    (35 / 384, 0.0, 500 / 1113, 125 / 192, -2187 / 6784, 11 / 84),
-)
-ERROR = (71 / 57600, 0.0, -71 / 16695, 71 / 1920, -17253 / 339200, 22 / 525, -1 / 40)
-"""The step of fifth order, whose end is the last node, less that of fourth."""
 
 
 @dataclass(frozen=True)
@@ -92,18 +80,18 @@ class Rk45(Sampler):
             points = _at(FORMS[self.form], schedule, place + step * shares)
             slopes = [slope]
             for row, point in zip(ROWS, points, strict=True):
-                guess = _add(y, slopes, row, step)
+                guess = add(y, slopes, row, step)
                 found, answer = point.slope(denoise, guess)
                 slopes.append(found)
-            error = _add(torch.zeros_like(y), slopes, ERROR, step)
+            error = add(torch.zeros_like(y), slopes, ERROR, step)
             allowed = self.atol + self.rtol * torch.maximum(y.abs(), guess.abs())
             worst = (error / allowed).square().flatten(1).mean(1).sqrt().max().item()
             if worst <= 1:
                 y, slope, x_0 = guess, slopes[-1], answer
                 place = stop.place if step == left else place + step
-            factor = min(5.0, max(0.2, 0.9 * worst**-0.2)) if 0 < worst < inf else 5.0 if worst == 0 else 0.2
+            wanted = factor(worst) * step
             # a step cut short by a stop says little against the width that was meant
-            width = max(factor * step, width, key=abs) if worst <= 1 and step == left else factor * step
+            width = max(wanted, width, key=abs) if worst <= 1 and step == left else wanted
         raise RunFailed(
             f"rk45 does not get from a noise level of {start.level:.3g} to {stop.level:.3g} in {self.limit} tries: "
             "raise sampler.rtol, sampler.atol or sampler.limit; or take another sampler, if the model is not smooth"
@@ -142,12 +130,3 @@ def _points(form: Form, schedule: Schedule, times: Float[Tensor, " n"]) -> list[
 
 def _at(form: Form, schedule: Schedule, places: Float[Tensor, " n"]) -> list[_Point]:
     return _points(form, schedule, schedule.time(-2 * form.level(places).log()))
-
-
-def _add(y: Tensor, slopes: Sequence[Tensor], weights: Sequence[float], step: float) -> Tensor:
-    """Y and the weighted slopes."""
-    y = y.clone()
-    for slope, weight in zip(slopes, weights, strict=True):
-        if weight:
-            y.add_(slope, alpha=weight * step)
-    return y

@@ -1,0 +1,110 @@
+"""Rows that a user brings: from a file or from Python, in the data's own units, checked against what the data are."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+from torch import Tensor
+
+from diffkit.core.data import DataSpec
+from diffkit.core.errors import DiffkitError
+from diffkit.core.types import Batch
+
+
+def read_rows(path: str | Path, spec: DataSpec) -> Batch:
+    """The rows of an .npz file (`x`, and the columns of the data's conditions) or a .csv (one row a line).
+
+    A .csv has one column for each number of a row; with a first line of names it may have a column `label`, or `text`.
+    Raises `DiffkitError` for a file that cannot be read, or whose rows are none of these data.
+    """
+    file = Path(path).expanduser()
+    if not file.is_file():
+        raise DiffkitError(f"file={path}: there is no such file")
+    try:
+        columns = {".npz": _npz, ".csv": _csv}[file.suffix.lower()](file)
+    except KeyError:
+        raise DiffkitError(f"file={path}: rows are read from .npz and .csv files alone") from None
+    except (OSError, ValueError) as error:
+        raise DiffkitError(f"file={path} cannot be read: {' '.join(str(error).split())}") from None
+    if "x" not in columns:
+        raise DiffkitError(f"file={path} has no array x: save the rows as x, in the data's own units")
+    return checked_rows(columns.pop("x"), columns, spec, f"file={path}")
+
+
+def checked_rows(x: Any, columns: Mapping[str, Any], spec: DataSpec, where: str) -> dict[str, Any]:
+    """`x` (b, *shape), or flat (b, numbers), and the columns of the data's conditions, as a batch in float64.
+
+    Raises `DiffkitError` for another shape, for values that are not finite, out of bounds, or between the levels of
+    discrete data, and for columns that do not fit.
+    """
+    try:
+        values = torch.as_tensor(np.asarray(x), dtype=torch.float64)
+    except (TypeError, ValueError, RuntimeError):
+        raise DiffkitError(f"{where}: x must be numbers, of shape (rows, {_shape(spec)})") from None
+    if values.ndim == 2 and values.shape[1] == torch.Size(spec.shape).numel():
+        values = values.reshape(-1, *spec.shape)
+    if tuple(values.shape[1:]) != tuple(spec.shape) or not len(values):
+        raise DiffkitError(f"{where}: x is of shape {tuple(values.shape)}, and must be (rows, {_shape(spec)})")
+    _refuse(values, ~values.isfinite(), where, "is not a finite number")
+    for bound, beyond in ((spec.low, torch.lt), (spec.high, torch.gt)):
+        if bound is not None:
+            _refuse(values, beyond(values, bound), where, f"is not from {spec.low} to {spec.high} {spec.unit}".rstrip())
+    if spec.quantum is not None:
+        level = (values - (spec.low or 0)) / spec.quantum
+        between = (level - level.round()).abs() > 1e-3
+        _refuse(values, between, where, f"is between the levels, which are {spec.quantum:g} {spec.unit} apart")
+    kept = {name: _column(name, columns[name], len(values), spec, where) for name in spec.conditions if name in columns}
+    return {"x": values, **kept}
+
+
+def _column(name: str, given: Any, rows: int, spec: DataSpec, where: str) -> Tensor | list[str]:
+    classes, values = spec.conditions[name], np.asarray(given)
+    if values.shape != (rows,):
+        raise DiffkitError(f"{where}: {name} has shape {values.shape}, and must have one entry for each of {rows} rows")
+    if classes is None:
+        return [str(value) for value in values]
+    numbers = torch.as_tensor(values.astype(np.float64))
+    if bool(((numbers != numbers.round()) | (numbers < -1) | (numbers >= classes)).any()):
+        raise DiffkitError(f"{where}: {name} must be whole numbers from 0 to {classes - 1}, or -1 for none")
+    return numbers.long()
+
+
+def _refuse(x: Float[Tensor, " b *d"], wrong: Tensor, where: str, why: str) -> None:
+    rows = wrong.flatten(1).any(1).nonzero()
+    if len(rows):
+        row = int(rows[0])
+        value = x[row][wrong[row]][0].item()
+        raise DiffkitError(f"{where}: {value:g} in row {row} {why} ({len(rows)} of {len(x)} rows have such values)")
+
+
+def _shape(spec: DataSpec) -> str:
+    return ", ".join(map(str, spec.shape))
+
+
+def _npz(file: Path) -> dict[str, Any]:
+    with np.load(file, allow_pickle=False) as arrays:
+        return {name: arrays[name] for name in arrays.files}
+
+
+def _csv(file: Path) -> dict[str, Any]:
+    lines = [line.split(",") for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+    names = [name.strip() for name in lines[0]] if lines and any(not _is_number(entry) for entry in lines[0]) else []
+    rows = lines[1:] if names else lines
+    if len({len(row) for row in rows}) > 1:
+        raise ValueError("its lines have different numbers of entries")
+    table: NDArray[np.str_] = np.array(rows, dtype=str).reshape(len(rows), -1)
+    beside = [i for i, name in enumerate(names) if name in ("label", "text")]
+    x = np.delete(table, beside, axis=1).astype(np.float64)
+    return {"x": x, **{names[i]: np.char.strip(table[:, i]) for i in beside}}
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
