@@ -11,7 +11,7 @@ import pytest
 
 from diffkit.core.sampler import Sampler
 from diffkit.standard import samplers
-from diffkit.testing.report import verify_sampler
+from diffkit.testing import check_sampler
 
 PACKAGE = "diffkit.standard.samplers"
 
@@ -130,11 +130,11 @@ def copy(slip: Slip, monkeypatch: pytest.MonkeyPatch) -> Sampler:
 @pytest.mark.parametrize("slip", SLIPS, ids=[slip.what for slip in SLIPS])
 def test_a_slip_is_caught(slip: Slip, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises((AssertionError, RuntimeError), match=slip.said):
-        verify_sampler(copy(slip, monkeypatch), [])
+        check_sampler(copy(slip, monkeypatch))
 
 
 @pytest.mark.parametrize("what", ["a repeated last time", "a history in the wrong order"])
 def test_a_copy_without_its_slip_passes(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """So that it is the slips that are caught, and not the copying: once for each of the two loops."""
     (slip,) = [slip for slip in SLIPS if slip.what == what]
-    verify_sampler(copy(slip._replace(wrong=slip.right), monkeypatch), [])
+    check_sampler(copy(slip._replace(wrong=slip.right), monkeypatch))

@@ -48,7 +48,7 @@ class Encoded:
         key = self.conditioner.key
         if key not in self.batch:
             raise Unproven(f"needs the column {key!r}, and what it is tried with has {' and '.join(self.batch)}")
-        return self.batch[key]
+        return copied(self.batch[key])
 
     @cached_property
     def told(self) -> Condition:

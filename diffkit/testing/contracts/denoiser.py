@@ -13,7 +13,7 @@ from diffkit.core.denoiser import DenoiserNetwork
 from diffkit.core.errors import DiffkitError
 from diffkit.core.types import Shape
 from diffkit.testing.contracts.hold import hold, made, table
-from diffkit.testing.contracts.require import copied, equal, require, require_close
+from diffkit.testing.contracts.require import equal, require, require_close
 from diffkit.testing.given import CONDITIONS, SHAPES, schedules, seeded
 
 ROWS, TOKENS = 4, 3
@@ -50,6 +50,10 @@ class Network:
 
     @cached_property
     def asked(self) -> tuple[Tensor, Tensor, Condition]:
+        """What it is asked."""
+        return self.question()
+
+    def question(self) -> tuple[Tensor, Tensor, Condition]:
         """Four rows from almost no signal to almost no noise; the last token of the last row is padding."""
         spec = self.condition
         with seeded(1):
@@ -79,8 +83,7 @@ def shape(case: Network) -> None:
 
 def untouched(case: Network) -> None:
     """Neither x, nor the log-SNR, nor the condition is written into."""
-    asked = case.asked
-    before = copied(asked)
+    asked, before = case.question(), case.question()
     case.network(*asked)
     for name, now, then in zip(("x", "the log-SNR", "the condition"), asked, before, strict=True):
         require(equal(now, then), case, f"{name} was written into")

@@ -46,8 +46,10 @@ class Judged:
     def value(self, x: Tensor, columns: Batch, parts: Sequence[Tensor] = ()) -> Tensor:
         """The value of some samples after a reset, taken in by parts."""
         self.metric.reset()
-        for part in parts or [torch.arange(len(x))]:
+        for part in parts:
             self.metric.update(x[part], rows_of(columns, part))
+        if not parts:
+            self.metric.update(x, columns)
         value: Tensor = self.metric.compute()
         return value
 
@@ -56,7 +58,9 @@ def interface(case: Judged) -> None:
     """It is a torchmetrics `Metric`, so that it can be reset, and gathered from several devices."""
     missing = [name for name in ("reset", "sync") if not callable(getattr(case.metric, name, None))]
     require(
-        not missing, case, f"has no {' and no '.join(missing)}: let it inherit torchmetrics.Metric beside SampleMetric"
+        not missing,
+        case,
+        f"has no {' and no '.join(missing)}: let it inherit from torchmetrics.Metric beside SampleMetric",
     )
 
 
