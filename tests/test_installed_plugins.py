@@ -338,10 +338,14 @@ print("imported", [m for m in targets if m in sys.modules], file=sys.stderr)
 """
 
 
-@pytest.mark.parametrize("argv", [["plugins"], ["plugins", "--json"], ["list"], ["--help"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "argv", [["plugins"], ["plugins", "--json"], ["list"], ["--help"], ["train", "--help"]], ids=" ".join
+)
 def test_to_show_a_plugin_no_part_is_imported(machine: Machine, argv: list[str]) -> None:
     done = machine.run("-c", WATCH, *argv, plugins="aa-good")
     assert done.stderr == "imported []\n" and ("good" in done.stdout or "measure" in done.stdout)
+    if argv == ["train", "--help"]:
+        assert ["aa", "Good's", "own.", "aa-good", "1.0"] in [line.split() for line in done.stdout.splitlines()]
 
 
 def test_a_plugin_that_is_left_out_is_shown_and_not_imported(machine: Machine) -> None:

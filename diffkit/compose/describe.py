@@ -1,12 +1,12 @@
 """`diffkit <verb> --help`: the keys of a verb, and every group and option with where it comes from."""
 
 from collections.abc import Sequence
-from importlib import resources
 from itertools import pairwise
 from pathlib import Path
 
 from diffkit.compose.overview import Option, components, groups, keys, presets
 from diffkit.compose.registry import registry
+from diffkit.compose.sources import find
 from diffkit.core.errors import DiffkitError
 
 
@@ -47,8 +47,8 @@ def _folders(arguments: Sequence[str]) -> list[tuple[str, Path]]:
     folders = [("diffkit", config_dir())]
     for plugin in registry().plugins:
         for package in plugin.configs:
-            folder = Path(str(resources.files(package.removeprefix("pkg://").replace("/", "."))))
-            folders.append((str(plugin), folder))
+            spec = find(package.removeprefix("pkg://").replace("/", "."))
+            folders += [(str(plugin), Path(place)) for place in (spec and spec.submodule_search_locations) or ()]
     words = [w for a in arguments for w in a.split("=", 1)]
     for flag, value in pairwise(words):
         if flag in ("--config-dir", "-cd"):
