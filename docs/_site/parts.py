@@ -12,8 +12,6 @@ from diffkit.compose.registry import KINDS, Entry, Registry, registry
 from diffkit.compose.values import describe, hyperparameters
 from diffkit.scaffold.names import Names
 from diffkit.scaffold.render import rendered
-from diffkit.testing.contracts.hold import sentence
-from diffkit.testing.kinds import TABLES
 
 INDEX = """\
 # Parts
@@ -137,13 +135,12 @@ def _page(kind: Kind, registry: Registry) -> str:
 
 
 def _own(kind: str) -> list[str]:
-    """How a part of a kind is written: the template's, and what it is held against."""
+    """How a part of a kind is written, by the template's example."""
     called = Names(f"my-{kind}", f"my_{kind}", f"my_{kind}", f"My{kind.title()}")
     files = rendered(called, {kind: called.part})
     asked = [f"`{name}` ({_WORDS[name]})" for name in GIVEN.get(kind, ())]
     told = f"A run gives its constructor what it asks for by name: {', '.join(asked)}. " if asked else ""
     part, test = f"{called.module}/{kind}.py", f"tests/test_{kind}.py"
-    contracts = [f"| `{name}` | {sentence(c).replace('|', chr(92) + '|')} |" for name, c in TABLES[kind].items()]
     return [
         *("## Write your own", ""),
         *("```console", f"$ diffkit new plugin {called.distribution} --kind {kind}", "```", ""),
@@ -151,8 +148,9 @@ def _own(kind: str) -> list[str]:
         *("", "```python", files[part].rstrip(), "```", ""),
         f"{told}Every other parameter is a key of its config, with the annotation's type and range.",
         *("", f"Its test, `{test}`,", "", "```python", files[test].rstrip(), "```", ""),
-        f"holds it against these contracts; `diffkit verify {kind}={called.part}` prints what they measure:",
-        *("", "| contract | what is true of every part of the kind |", "|---|---|", *contracts, ""),
+        f"holds it against the [contracts of its kind](../contracts.md#{kind});"
+        f" `diffkit verify {kind}={called.part}` prints what they measure.",
+        "",
     ]
 
 
