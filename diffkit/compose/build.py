@@ -132,7 +132,7 @@ def check_part(key: str, kind: str, node: Mapping[str, Any]) -> dict[str, Any]:
 
 def _lacking(entry: Entry, names: list[str]) -> str:
     if names == ["classes"]:
-        return f"The {entry} needs the number of classes, but the data offer no labels."
+        return f"The {entry} needs the number of classes, but the data offer no labels: choose other data."
     return f"The {entry} asks for {', '.join(names)}, which a {entry.component.kind} is not given here."
 
 

@@ -23,7 +23,17 @@ SPEC = DataSpec(SHAPES[0], {"label": CLASSES, "text": None}, "grey level", (8.0,
 """Of data that a part is told of, where no rows are needed."""
 BATCH = {"label": torch.tensor([3, 0, 3, 9]), "text": ["three", "", "a handwritten 3", "nine or ten"]}
 """What a conditioner is tried with."""
-TINY = {"width": 8, "depth": 1, "heads": 2, "embedding": 8, "blocks": 1, "length": 8, "points": 64, "steps": 3}
+TINY = {
+    "width": 8,
+    "depth": 1,
+    "heads": 2,
+    "embedding": 8,
+    "blocks": 1,
+    "length": 8,
+    "points": 64,
+    "steps": 3,
+    "resolution": 8,
+}
 """Hyperparameters that make a part small, where it has one of that name."""
 
 
