@@ -90,6 +90,15 @@ def test_a_component_of_no_kind_is_skipped(install: Install) -> None:
         assert "smapler" not in registry().kinds
 
 
+def test_two_kinds_of_one_name_are_said_with_both_plugins(install: Install) -> None:
+    for name in ("one", "two"):
+        install(
+            name, f"import diffkit\n@diffkit.hookimpl\ndef diffkit_kinds():\n    return [diffkit.Kind('k', '{name}:K')]"
+        )
+    with pytest.warns(PluginWarning, match=r"two 1\.2 brings a kind 'k', but one 1\.2 has another one"):
+        assert registry().kind("k").interface == "one:K"
+
+
 def test_a_kind_cannot_be_redefined(install: Install) -> None:
     kind = "\n@diffkit.hookimpl\ndef diffkit_kinds():\n    return [diffkit.Kind('sampler', 'diffkit.core.grid:Grid')]\n"
     install("mine", MINE + kind)
