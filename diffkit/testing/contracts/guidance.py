@@ -16,6 +16,8 @@ from diffkit.testing.given import seeded
 TIMES = (0.05, 0.5, 0.95)
 """Where a guided denoiser is asked: near the data, halfway, near the noise."""
 ROWS = 3
+OFF = {"scale": 1.0, "share": 0.0}
+"""The value of a hyperparameter of this name that means off."""
 
 
 @dataclass(frozen=True)
@@ -91,15 +93,16 @@ def rows(case: Steered) -> None:
 
 
 def off(case: Steered) -> None:
-    """Its off value, which is 1 for a `scale`, leaves the denoiser's answer as it is, to the last bit."""
-    if "scale" not in {field.name for field in fields(case.guidance)}:  # type: ignore[arg-type]  # it is a dataclass
-        return
-    none = Steered(replace(case.guidance, scale=1.0))  # type: ignore[type-var]
-    x_t, told = question()
-    for t in TIMES:
-        bare = model(x_t, torch.tensor(t, dtype=torch.float64), told)
-        require_close(none.guidance, f"the answer with scale = 1, against the bare denoiser's, at t = {t:g}",
-                      none.ask(x_t, t, told), bare, 0.0)  # fmt: skip
+    """Its off value, 1 for a `scale` and 0 for a `share`, leaves the denoiser's answer as it is, to the last bit."""
+    known = {field.name for field in fields(case.guidance)}  # type: ignore[arg-type]  # it is a dataclass
+    for name, at in OFF.items():
+        if name in known:
+            none = Steered(replace(case.guidance, **{name: at}))  # type: ignore[type-var]
+            x_t, told = question()
+            for t in TIMES:
+                bare = model(x_t, torch.tensor(t, dtype=torch.float64), told)
+                what = f"the answer with {name} = {at:g}, against the bare denoiser's, at t = {t:g}"
+                require_close(none.guidance, what, none.ask(x_t, t, told), bare, 0.0)
 
 
 GUIDANCE = table(value, like, untouched, repeats, rows, off)
