@@ -2,19 +2,21 @@
 
 import pytest
 import torch
-from parts import every
 from torch import Tensor
 
 from diffkit.core.condition import Condition
 from diffkit.core.guidance import Branches, Guidance, guide
+from diffkit.standard.guidance.apg import Apg
 from diffkit.standard.guidance.cfg import Cfg
+from diffkit.standard.guidance.interval import Interval
+from diffkit.standard.guidance.rescale import Rescale
 from diffkit.testing import check_guidance
 from diffkit.testing.contracts.walk import Quarter
 
 T = torch.tensor(0.3, dtype=torch.float64)
 
 
-@pytest.mark.parametrize("guidance", [*every("guidance"), Cfg(0.0), Cfg(7.5)])
+@pytest.mark.parametrize("guidance", [Cfg(0.0), Cfg(7.5), Interval(), Rescale(), Apg()], ids=repr)
 def test_contract(guidance: Guidance) -> None:
     check_guidance(guidance)
 
