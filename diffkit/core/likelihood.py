@@ -72,6 +72,8 @@ def log_likelihood(
     """
     low, high = _range(schedule, logsnr)
     rows, d = len(x), x[0].numel()
+    # each probe's own trace of the identity, so that it says 0 where f is 0
+    whole: Tensor | float = d if probes is None else probes.flatten(2).square().sum(2).T
     calls = 0
 
     def slope(place: float, state: Tensor) -> Tensor:
@@ -82,7 +84,7 @@ def log_likelihood(
         n, a = math.hypot(alpha, sigma), _share(place)
         y = state[:, :d].reshape(x.shape)
         x_0, traces = traced(lambda y: denoise(n * y, t), y, probes)
-        return torch.cat([a / 2 * (x_0 - a * y).flatten(1), a / 2 * (traces - a * d)], 1)
+        return torch.cat([a / 2 * (x_0 - a * y).flatten(1), a / 2 * (traces - a * whole)], 1)
 
     sums = 1 if probes is None else len(probes)
     start = torch.cat([(_share(high) * x).flatten(1), x.new_zeros(rows, sums)], 1)

@@ -39,7 +39,7 @@ def with_variance(denoise: Callable[[Tensor, Tensor], Tensor]) -> WithVariance:
     """A sampler's denoiser as one that gives v; raises `DiffkitError` if its model has not learned it."""
     if not isinstance(denoise, WithVariance):
         raise DiffkitError(
-            "the sampler needs a variance that this model has not learned: choose another sampler.variance, or train"
+            "the reverse variance is asked for, which this model has not learned: choose another variance, or train"
             " with learn_variance=true"
         )
     return denoise

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from diffkit.testing.contracts.grid import check_grid as check_grid
     from diffkit.testing.contracts.guidance import check_guidance as check_guidance
     from diffkit.testing.contracts.metric import check_metric as check_metric
+    from diffkit.testing.contracts.model_metric import check_model_metric as check_model_metric
     from diffkit.testing.contracts.prediction import check_prediction as check_prediction
     from diffkit.testing.contracts.sampler import check_sampler as check_sampler
     from diffkit.testing.contracts.schedule import check_schedule as check_schedule
@@ -30,6 +31,7 @@ _KINDS = (
 )
 _WHERE = {
     **{f"check_{kind}": f"contracts.{kind}" for kind in _KINDS},
+    "check_model_metric": "contracts.model_metric",
     "check_part": "kinds",
     "Unproven": "given",
     **dict.fromkeys(("Gaussian", "Mixture", "Oracle", "denoiser"), "oracle"),

@@ -14,6 +14,7 @@ from diffkit.compose.build import part
 from diffkit.compose.registry import registry
 from diffkit.compose.values import INJECTED, parameters
 from diffkit.core.errors import DiffkitError
+from diffkit.core.metric import ModelMetric
 from diffkit.testing.contracts.codec import CODEC, codecs
 from diffkit.testing.contracts.conditioner import CONDITIONER, Encoded
 from diffkit.testing.contracts.data import DATA, Rows
@@ -24,6 +25,7 @@ from diffkit.testing.contracts.grid import GRID, OnSchedule as GridOnSchedule
 from diffkit.testing.contracts.guidance import GUIDANCE, Steered
 from diffkit.testing.contracts.hold import Contract, Table, hold, sentence
 from diffkit.testing.contracts.metric import METRIC, Judged
+from diffkit.testing.contracts.model_metric import MODEL_METRIC, Metered
 from diffkit.testing.contracts.prediction import PREDICTION
 from diffkit.testing.contracts.sampler import SAMPLER, OnSchedules
 from diffkit.testing.contracts.schedule import SCHEDULE
@@ -81,10 +83,11 @@ class Subject:
     def contracts(self) -> Table[Any]:
         """All by name: `interface` alone, if the part has no class that could be held against the others."""
         try:
-            registry().load(self.setting.kind, self.setting.name)
+            cls = registry().load(self.setting.kind, self.setting.name)
         except DiffkitError:
             return {"interface": GENERIC["interface"]}
-        return {**GENERIC, "builds": builds, **TABLES.get(self.setting.kind, ANY)}
+        own = MODEL_METRIC if issubclass(cls, ModelMetric) else TABLES.get(self.setting.kind, ANY)
+        return {**GENERIC, "builds": builds, **own}
 
     def check(self, name: str) -> None:
         """Hold the part against one contract.
@@ -182,7 +185,7 @@ _CASES: Mapping[str, Callable[[Build], Sequence[Any]]] = {
     "codec": lambda build: codecs(build, SHAPES),
     "conditioner": lambda build: [_ready(Encoded(build, BATCH))],
     "data": lambda build: [_built(Rows(build), "data")],
-    "metric": lambda build: [_built(Judged(build, rows()), "metric")],
+    "metric": lambda build: [_metric(build)],
     "task": lambda build: [training(build)],
 }
 """What the contracts of a kind are held against, from the function that builds the part; it is built once."""
@@ -193,6 +196,12 @@ C = TypeVar("C")
 def _built(case: C, part: str) -> C:
     getattr(case, part)
     return case
+
+
+def _metric(build: Build) -> Judged | Metered:
+    """The case for a metric of its sort."""
+    case = Judged(build, rows())
+    return Metered(build, rows()) if isinstance(case.metric, ModelMetric) else case
 
 
 def _ready(case: Encoded) -> Encoded:
