@@ -66,7 +66,9 @@ class Evaluate:
     run: str
     """A run or a bundle; `last` is the newest run."""
     n: Count | None
-    """How many samples; by default as many as the data hold out."""
+    """How many samples, or rows to measure the model on; by default as many as the data hold out, at most 1000."""
+    file: str | None
+    """Rows to measure the model on in place of the held-out ones: an .npz or .csv file, in the data's own units."""
     seed: Natural
     """Sample i is a function of (seed, i)."""
     out: str | None

@@ -1,4 +1,7 @@
-"""Evaluating: fresh samples against held-out data, each figure beside what real rows get in the samples' place."""
+"""Evaluating: fresh samples against held-out data, each figure beside what real rows get in the samples' place.
+
+Metrics of the model itself are measured on the rows, without samples (`diffkit.run.measure`).
+"""
 
 import json
 from collections.abc import Mapping
@@ -14,13 +17,15 @@ from torch import Tensor
 from diffkit.compose.build import build_metrics, build_sampling
 from diffkit.core.data import Data, rows_of
 from diffkit.core.errors import DiffkitError
-from diffkit.core.metric import SampleMetric
+from diffkit.core.metric import ModelMetric, SampleMetric
 from diffkit.core.model import DiffusionModel
 from diffkit.core.noise import generator
 from diffkit.core.types import Batch
 from diffkit.run.folder import write_text
 from diffkit.run.generate import Sampling, Watch, generate
+from diffkit.run.measure import measure_run
 from diffkit.run.progress import progress
+from diffkit.run.rows import read_rows
 from diffkit.run.saved import open_run
 
 LIMIT = 1000
@@ -46,23 +51,36 @@ def evaluate_model(
     are left out for an unconditional model. Each metric's value for real rows comes from as many rows of the training
     split, of the same classes, drawn 16 times; or from all held-out rows, where the metric compares with them.
     """
-    test = data.reference("test")
-    asked = _asked(test, n, seed)
-    given = {name: column for name, column in asked.items() if name in model.conditioners.keys}
+    asked = asked_rows(data, n, seed)
+    given = {name: column for name, column in asked.items() if name in sampling.reads(model)}
+    suited = suiting(metrics, bool(given))
     rows = len(asked["x"])
     x = generate(model, data.spec, sampling, given, range(rows), seed, batch_size=batch_size, watch=watch)
-    real = [_own(data, batch) for batch in _draws(data.reference("train"), asked)]
-    scores: Scores = {}
+    return judge(suited, {**asked, "x": x}, real_scores(suited, data, asked))
+
+
+def suiting(metrics: Mapping[str, Any], conditional: bool) -> dict[str, Any]:
+    """Those of the metrics that judge what was drawn; raises `DiffkitError` for one that judges no samples at all."""
     for name, metric in metrics.items():
         if not isinstance(metric, SampleMetric):
             raise DiffkitError(f"metric={name} is no SampleMetric: its class must implement diffkit.core.SampleMetric")
-        if metric.conditional and not given:
-            continue
-        beside = real if metric.real == "train" else [_own(data, test)]
+    return {name: metric for name, metric in metrics.items() if conditional or not metric.conditional}
+
+
+def real_scores(metrics: Mapping[str, Any], data: Data, asked: Batch) -> Scores:
+    """What real rows get in the place of the samples that are asked for."""
+    scores: Scores = {}
+    draws = [_own(data, batch) for batch in _draws(data.reference("train"), asked)]
+    for name, metric in metrics.items():
+        beside = draws if metric.real == "train" else [_own(data, data.reference("test"))]
         values = torch.tensor([_value(metric, batch) for batch in beside], dtype=torch.float64)
-        mean, deviation = values.mean().item(), values.std(correction=0).item()
-        scores[name] = {"value": _value(metric, {**asked, "x": x}), "real": mean, "real_sd": deviation}
+        scores[name] = {"real": values.mean().item(), "real_sd": values.std(correction=0).item()}
     return scores
+
+
+def judge(metrics: Mapping[str, Any], drawn: Batch, real: Scores) -> Scores:
+    """The value of each metric for samples, in the data's own units, beside that of real rows."""
+    return {name: {"value": _value(metric, drawn), **real[name]} for name, metric in metrics.items()}
 
 
 def count(data: Data, n: int | None = None) -> int:
@@ -81,37 +99,57 @@ def table(scores: Scores, title: str) -> Table:
     return shown
 
 
-def evaluate(cfg: DictConfig) -> Scores:
-    """`diffkit evaluate`: print the scores of a saved run and write them to `evaluation.json` in `out` or its folder.
+def evaluate(cfg: DictConfig) -> dict[str, Any]:
+    """`diffkit evaluate`: print the figures of a saved run and write them to `evaluation.json` in `out` or its folder.
 
-    Raises `DiffkitError` if there is no run, or if a metric does not suit its data.
+    Samples are drawn if a metric judges samples; metrics of the model itself take as many held-out rows, or those of a
+    file. Gives the figures by metric. Raises `DiffkitError` if there is no run, if a metric does not suit its data, or
+    for a file whose rows are none of these data.
     """
     asked: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
     saved = open_run(asked["run"])
     n, seed, batch_size = asked["n"], asked["seed"], asked["batch_size"]
     if (n is not None and n < 2) or batch_size < 1:
         raise DiffkitError(f"n={n} batch_size={batch_size}: give at least 2 samples, and 1 in a batch")
-    sampling, data = Sampling(*build_sampling(asked)), saved.data()
-    sampling.check(saved.model)
-    metrics = build_metrics(asked, data, seed)
-    if not metrics:
-        raise DiffkitError("there is no metric: choose some with metric=[...]")
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    rows = count(data, n)
-    with progress(rows, sampling.grid.steps) as watch:
-        model = saved.model.to(device)
-        sampling = sampling.fitted(model, data.spec)
-        scores = evaluate_model(model, data, sampling, metrics, rows, seed, batch_size, watch)
-    Console().print(table(scores, f"{rows} samples of {saved.folder}"))
-    choices = {name: asked[name] for name in ("sampler", "grid", "guidance")}
-    content = {"n": rows, "seed": seed, **choices, "scores": scores}
+    data = saved.data()
+    judges, meters = _parted(build_metrics(asked, data, seed), asked.get("file"))
+    sampling = Sampling(*build_sampling(asked, saved.spec)) if judges else None
+    if sampling is not None:
+        sampling.check(saved.model)
+    given = read_rows(asked["file"], saved.spec) if asked.get("file") else None
+    model = saved.model.to("cuda" if torch.cuda.is_available() else "cpu")
+    rows = count(data, n) if given is None else len(given["x"])
+    content: dict[str, Any] = {"n": rows, "seed": seed}
+    scores: dict[str, Any] = {}
+    if sampling is not None:
+        with progress(content["n"], sampling.grid.steps) as watch:
+            sampling = sampling.fitted(model, data.spec)
+            scores |= evaluate_model(model, data, sampling, judges, content["n"], seed, batch_size, watch)
+        Console().print(table(scores, f"{content['n']} samples of {saved.folder}"))
+        content |= {name: asked[name] for name in ("sampler", "grid", "guidance")}
+    if meters:
+        measured = _own(data, asked_rows(data, n, seed)) if given is None else given
+        content |= {"rows": asked.get("file") or "held out"}
+        scores |= measure_run(model, saved.spec, meters, measured, seed, batch_size, str(saved.folder))
     folder = Path(asked["out"]).expanduser() if asked.get("out") else saved.folder
-    write_text(folder / "evaluation.json", json.dumps(content, indent=2) + "\n")
+    write_text(folder / "evaluation.json", json.dumps({**content, "scores": scores}, indent=2) + "\n")
     return scores
 
 
-def _asked(test: Batch, n: int | None, seed: int) -> dict[str, Any]:
+def _parted(metrics: Mapping[str, Any], file: str | None) -> tuple[dict[str, Any], dict[str, ModelMetric]]:
+    """The metrics of samples, and those of the model itself; raises `DiffkitError` for a choice that cannot be."""
+    if not metrics:
+        raise DiffkitError("there is no metric: choose some with metric=[...]")
+    meters = {name: metric for name, metric in metrics.items() if isinstance(metric, ModelMetric)}
+    judges = {name: metric for name, metric in metrics.items() if name not in meters}
+    if file and judges:
+        raise DiffkitError(f"file={file} is for metrics of the model itself; leave out {', '.join(judges)}")
+    return judges, meters
+
+
+def asked_rows(data: Data, n: int | None, seed: int) -> dict[str, Any]:
     """`n` held-out rows in a random order that depends on the seed; all of them before one comes again."""
+    test = data.reference("test")
     rows = len(test["x"])
     order = torch.randperm(rows, generator=generator("evaluate", seed))
     wanted = torch.arange(min(rows, LIMIT) if n is None else n) % rows

@@ -57,7 +57,8 @@ class Metered:
     @cached_property
     def model(self) -> DiffusionModel:
         """A model of standard normal data, which has learned the reverse variance too."""
-        prediction, schedule, codec = create("prediction", "v"), create("schedule", "cosine"), create("codec", "identity")
+        prediction, schedule = create("prediction", "v"), create("schedule", "cosine")
+        codec = create("codec", "identity")
         return DiffusionModel(Normal(), prediction, schedule, [], codec, learn_variance=True).eval()
 
     def rows(self) -> dict[str, Any]:
