@@ -18,10 +18,13 @@ DEFAULTS = {
 
 REFUSED: dict[Pair, str] = {}
 """Pairs that are refused by themselves, all else being as simple as can be, and the sentence."""
-for kind, other in combinations(MODEL, 2):
+for kind, other in [*combinations(MODEL, 2), ("data", "guidance")]:
     for name, another in product(KINDS[kind], KINDS[other]):
+        choice = {**DEFAULTS, kind: name, other: another}
         try:
-            train({**DEFAULTS, kind: name, other: another})
+            trained = train(choice)
+            if other == "guidance":
+                sample(trained, choice)
         except DiffkitError as error:
             REFUSED[frozenset({(kind, name), (other, another)})] = str(error)
 
@@ -45,6 +48,12 @@ def test_a_refusal_is_one_sentence_that_names_the_part(pair: Pair) -> None:
 
 
 def test_refusals_are_those_known() -> None:
-    known = {("denoiser", "unet"): "moons", ("denoiser", "dit"): "moons", ("conditioner", "text"): "moons"}
+    known = {
+        ("denoiser", "unet"): "moons",
+        ("denoiser", "dit"): "moons",
+        ("conditioner", "text"): "moons",
+        ("guidance", "static_threshold"): "moons",
+        ("guidance", "dynamic_threshold"): "moons",
+    }
     standard = {pair for pair in REFUSED if all(registry().entry(*part).plugin.standard for part in pair)}
     assert {frozenset({part, ("data", data)}) for part, data in known.items()} == standard

@@ -10,6 +10,7 @@ import torch
 
 from diffkit.compose.build import build_model, part
 from diffkit.compose.registry import registry
+from diffkit.compose.values import hyperparameters
 from diffkit.core.condition import Condition
 from diffkit.core.data import DataSpec, rows_of
 from diffkit.core.guidance import Branches, guide
@@ -32,8 +33,17 @@ Choice = Mapping[str, str]
 
 
 def choices(*kinds: str) -> dict[str, list[str]]:
-    """The names of all parts of each kind; for list kinds also the choice of nothing."""
-    return {kind: [NONE] * registry().kind(kind).many + registry().names(kind) for kind in kinds}
+    """The names of all parts of each kind that needs nothing of the user's; for list kinds also none."""
+
+    def names(kind: str) -> list[str]:
+        return [name for name in registry().names(kind) if not needs(kind, name)]
+
+    return {kind: [NONE] * registry().kind(kind).many + names(kind) for kind in kinds}
+
+
+def needs(kind: str, name: str) -> list[str]:
+    """The hyperparameters that a part has no defaults for, such as another run."""
+    return [p.name for p in hyperparameters(registry().load(kind, name)).values() if p.required]
 
 
 Pair = frozenset[tuple[str, str]]
@@ -127,7 +137,7 @@ def sample(trained: Trained, choice: Choice) -> None:
     model, batch = trained.model, rows_of(trained.batch, torch.arange(2))
     sampler, grid = (part(kind, tiny(kind, choice[kind])) for kind in ("sampler", "grid"))
     names = [choice["guidance"]] if choice["guidance"] != NONE else []
-    guidances = [part("guidance", tiny("guidance", name)) for name in names]
+    guidances = [part("guidance", tiny("guidance", name), spec=trained.spec) for name in names]
     noise, times = Noise(0, [0, 1]), grid(model.schedule)
     with torch.no_grad():
         condition: Condition = model.conditioners(batch, 2)
