@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from importlib import import_module
 
-from diffkit.compose.guard import guarded
+from diffkit.compose.guard import contained
 from diffkit.compose.hooks import Command
 from diffkit.compose.installed import PluginWarning
 from diffkit.compose.plugins import Plugin
@@ -46,7 +46,7 @@ def call(verb: str, arguments: Sequence[str], own: Collection[str]) -> int:
     who = f"command {command.name!r} of {plugin}"
     module, _, name = command.target.partition(":")
     try:
-        with guarded(f"the {who}"):
+        with contained():
             function = getattr(import_module(module), name)
     except (Exception, SystemExit) as error:
         cause = f"{type(error).__name__}: {error}"

@@ -35,13 +35,22 @@ def time_limit() -> float | None:
 
 @contextmanager
 def guarded(who: str, limit: float | None = None) -> Iterator[None]:
-    """Run code of `who` without lasting effects; after a while say on stderr that it is slow.
+    """Run code of `who` as `contained` does; after a while say on stderr that it is slow.
 
-    The global random generators and torch's defaults are afterwards what they were, and stdout gets nothing. After
-    `limit` seconds it is broken off by `Overdue`, in the main thread and where the system has timers; elsewhere it is
-    announced only.
+    After `limit` seconds it is broken off by `Overdue`, in the main thread and where the system has timers; elsewhere
+    it is announced only.
     """
-    with _state_kept(), _stdout_kept(), _watched(who, limit):
+    with contained(), _watched(who, limit):
+        yield
+
+
+@contextmanager
+def contained() -> Iterator[None]:
+    """Run code without lasting effects, however long it takes: a part's module may be the first to need torch.
+
+    The global random generators and torch's defaults are afterwards what they were, and stdout gets nothing.
+    """
+    with _state_kept(), _stdout_kept():
         yield
 
 

@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import Any
 
 from diffkit.compose.fit import refuse_unfit
-from diffkit.compose.guard import guarded
+from diffkit.compose.guard import contained
 from diffkit.compose.hooks import Component, Kind
 from diffkit.compose.installed import PluginWarning
 from diffkit.compose.plugins import Plugin, distinct, load_plugins
@@ -160,9 +160,9 @@ def _warn(message: str) -> None:
 
 
 def _import(who: str, target: str, foreign: bool) -> Any:
-    """What is at `"module:name"`. Foreign code is guarded, and may raise anything."""
+    """What is at `"module:name"`. Foreign code leaves no trace, and may raise anything."""
     module, _, name = target.partition(":")
-    guard = guarded(f"the {who}") if foreign and module not in sys.modules else nullcontext()
+    guard = contained() if foreign and module not in sys.modules else nullcontext()
     try:
         with guard:
             return getattr(import_module(module), name)

@@ -3,6 +3,7 @@
 import pytest
 from strangers import SAMPLER, Install, entry
 
+from diffkit.compose import guard
 from diffkit.compose.installed import PluginWarning
 from diffkit.compose.registry import registry
 from diffkit.core.errors import DiffkitError
@@ -82,6 +83,21 @@ def test_a_plugin_adds_a_kind(install: Install) -> None:
     source = MINE.replace("'sampler'", "'walk'") + kinds
     install("mine", source, still_sampler=SAMPLER)
     assert registry().names("walk") == ["still"] and registry().load("walk", "still").__name__ == "Still"
+
+
+def test_a_part_may_take_its_time(
+    install: Install, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """What is slow may be torch, which the part's module is the first to import: only plugins are announced."""
+    monkeypatch.setattr(guard, "_SLOW", 0.01)
+    nap = "import time\ntime.sleep(0.1)\nprint('loaded')\n"
+    install("mine", MINE, still_sampler=nap + SAMPLER)
+    assert registry().load("sampler", "still").__name__ == "Still"
+    assert capfd.readouterr().err == "loaded\n"
+    registry.cache_clear()
+    install("slow", nap)
+    registry()
+    assert "the plugin slow 1.2 is still loading" in capfd.readouterr().err
 
 
 def test_a_component_of_no_kind_is_skipped(install: Install) -> None:
