@@ -16,6 +16,7 @@ diffkit: compose a diffusion model from parts, and run it.
   diffkit train    [key=value ...]            train; the defaults draw handwritten digits from text
   diffkit sample   run=last [key=value ...]   draw samples of a run or bundle: prompt="a seven" n=16
   diffkit evaluate run=last [key=value ...]   metrics of fresh samples against held-out data
+  diffkit compare  run=last [key=a,b ...]     samplers, grids, guidance, ema: quality against network calls
   diffkit check    [key=value ...]            what a training run would be made of; trains nothing
   diffkit verify   [kind[=name] ...]          prove parts against exact answers: orders, errors; --plot FOLDER draws
   diffkit list     [kind]                     the parts on offer
@@ -139,6 +140,12 @@ def _evaluate(arguments: Sequence[str]) -> int:
     return run("evaluate", lambda cfg, _: evaluate(cfg), arguments)
 
 
+def _compare(arguments: Sequence[str]) -> int:
+    from diffkit.run.compare import compare
+
+    return compare(arguments)
+
+
 def _check(arguments: Sequence[str]) -> int:
     from diffkit.compose.hydra import run
     from diffkit.compose.report import report
@@ -252,13 +259,14 @@ _VERBS: dict[str, Callable[[Sequence[str]], int]] = {
     "train": _train,
     "sample": _sample,
     "evaluate": _evaluate,
+    "compare": _compare,
     "check": _check,
     "verify": _verify,
     "list": _list,
     "plugins": _plugins,
     "new": _new,
 }
-_COMPOSED = ("train", "sample", "evaluate", "check")
+_COMPOSED = ("train", "sample", "evaluate", "compare", "check")
 
 if __name__ == "__main__":
     main()

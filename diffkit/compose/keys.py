@@ -71,11 +71,31 @@ class Evaluate:
     """Rows to measure the model on in place of the held-out ones: an .npz or .csv file, in the data's own units."""
     seed: Natural
     """Sample i is a function of (seed, i)."""
+    ema: Length | None
+    """The length of an average made of the run's snapshots; by default the run's own average."""
     out: str | None
     """A folder for the figures; by default one in the run."""
     batch_size: Count
     """How many samples are drawn at once; the figures do not depend on it."""
 
 
-VERBS = {"train": Train, "sample": Sample, "evaluate": Evaluate}
+@dataclass(frozen=True)
+class Compare:
+    """`diffkit compare`: lists of samplers, grids, guidances and `ema` make points, all others are the same for all."""
+
+    run: str
+    """A run or a bundle; `last` is the newest run."""
+    n: Count | None
+    """How many samples of each point; by default as many as the data hold out, at most 1000."""
+    seed: Natural
+    """Sample i is a function of (seed, i)."""
+    ema: Length | None
+    """The length of an average made of the run's snapshots (or lengths: 0.05,0.1); by default the run's own average."""
+    out: str | None
+    """A folder for table, plot and figures, in which a comparison goes on; `compare/` in the run's by default."""
+    batch_size: Count
+    """How many samples are drawn at once; seconds depend on it, and the figures do not."""
+
+
+VERBS = {"train": Train, "sample": Sample, "evaluate": Evaluate, "compare": Compare}
 """The verbs that Hydra composes a config for."""

@@ -19,6 +19,7 @@ GROUPS = {
     "train": [*_MODEL, *_TRAINING, *_SAMPLING, "metric", "trainer"],
     "sample": [*_SAMPLING, "trainer", "logger"],
     "evaluate": [*_SAMPLING, "metric", "trainer"],
+    "compare": [*_SAMPLING, "metric", "logger"],
 }
 """The groups that a verb's config has."""
 

@@ -107,7 +107,7 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
     for a file whose rows are none of these data.
     """
     asked: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
-    saved = open_run(asked["run"])
+    saved = open_run(asked["run"], asked.get("ema"))
     n, seed, batch_size = asked["n"], asked["seed"], asked["batch_size"]
     if (n is not None and n < 2) or batch_size < 1:
         raise DiffkitError(f"n={n} batch_size={batch_size}: give at least 2 samples, and 1 in a batch")
@@ -119,7 +119,7 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
     given = read_rows(asked["file"], saved.spec) if asked.get("file") else None
     model = saved.model.to("cuda" if torch.cuda.is_available() else "cpu")
     rows = count(data, n) if given is None else len(given["x"])
-    content: dict[str, Any] = {"n": rows, "seed": seed}
+    content: dict[str, Any] = {"n": rows, "seed": seed, "ema": asked.get("ema")}
     scores: dict[str, Any] = {}
     if sampling is not None:
         with progress(content["n"], sampling.grid.steps) as watch:

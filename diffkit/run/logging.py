@@ -11,11 +11,11 @@ from typing import Any
 from lightning.pytorch.loggers import Logger
 
 from diffkit.compose.foreign import instantiate
-from diffkit.run.folder import write_text
-from diffkit.run.records import Content, Histogram, Recorder, RunInfo
+from diffkit.run.folder import RunFolder, write_text
+from diffkit.run.records import Content, Histogram, Recorder, RunInfo, log
 from diffkit.run.wandb import Wandb
 
-__all__ = ["Csv", "Wandb", "build_loggers"]
+__all__ = ["Csv", "Wandb", "build_loggers", "record"]
 
 
 def build_loggers(nodes: Mapping[str, Any], info: RunInfo) -> list[Logger]:
@@ -30,6 +30,20 @@ def build_loggers(nodes: Mapping[str, Any], info: RunInfo) -> list[Logger]:
         beside = {} if ours or "save_dir" in node else {"save_dir": str(info.folder.path)}
         loggers.append(make(info=info) if ours else make(**beside))
     return loggers
+
+
+def record(
+    nodes: Mapping[str, Any], out: Path, name: str, config: Mapping[str, Any], contents: Mapping[str, Content]
+) -> None:
+    """Give what a command made in `out` to the loggers of its config; each time is a run of its own to them."""
+    folder = RunFolder(out)
+    (folder.wandb / "id").unlink(missing_ok=True)
+    loggers = build_loggers(nodes, RunInfo(folder, name, dict(config)))
+    for key, content in contents.items():
+        log(loggers, key, content, 0)
+    for logger in loggers:
+        if isinstance(logger, Recorder):
+            logger.close(0)
 
 
 class Csv(Recorder):

@@ -25,7 +25,7 @@ def exponent(length: float) -> float:
     r = length**-2
     # the roots of (g + 2)^2 (g + 3) = r (g + 1): one of them is not negative
     companion = torch.tensor([[-7, r - 16, r - 12], [1, 0, 0], [0, 1, 0]], dtype=torch.float64)
-    return max(0.0, torch.linalg.eigvals(companion).real.max().item())
+    return max(0.0, float(torch.linalg.eigvals(companion).real.max()))
 
 
 def share(length: float, update: int) -> float:
@@ -33,7 +33,7 @@ def share(length: float, update: int) -> float:
 
     So those after update k count as $\int_{k-1}^k p$, exactly.
     """
-    return 1 - (1 - 1 / update) ** (exponent(length) + 1)
+    return float(1 - (1 - 1 / update) ** (exponent(length) + 1))
 
 
 def mixture(known: Sequence[tuple[float, int]], wanted: tuple[float, int]) -> tuple[Float[Tensor, " k"], float]:

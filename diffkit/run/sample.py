@@ -15,13 +15,13 @@ from diffkit.compose.foreign import instantiate
 from diffkit.core.data import Data
 from diffkit.core.errors import DiffkitError
 from diffkit.run import pictures
-from diffkit.run.folder import RunFolder, write_yaml
+from diffkit.run.folder import write_yaml
 from diffkit.run.generate import Sampling
-from diffkit.run.logging import build_loggers
+from diffkit.run.logging import record
 from diffkit.run.predictor import Predictor, ShardWriter
 from diffkit.run.progress import progress
 from diffkit.run.quiet import quiet
-from diffkit.run.records import Pictures, Recorder, RunInfo, log
+from diffkit.run.records import Pictures
 from diffkit.run.request import Request, request
 from diffkit.run.saved import Saved, open_run
 from diffkit.run.shards import Shards
@@ -88,15 +88,10 @@ def _draw(predictor: Predictor, trainer: Trainer, data: Data, out: Path) -> dict
 
 
 def _record(asked: Mapping[str, Any], drawn: Mapping[str, Image], out: Path, settings: Mapping[str, Any]) -> None:
-    """Show the pictures to the loggers that were asked for; each time is a run of its own to them."""
-    folder = RunFolder(out)
-    (folder.wandb / "id").unlink(missing_ok=True)
-    loggers = build_loggers(asked.get("logger") or {}, RunInfo(folder, "sample", dict(settings)))
-    for name, picture in drawn.items():
-        log(loggers, name, Pictures([picture], [str(asked.get("prompt") or "samples")]), 0)
-    for logger in loggers:
-        if isinstance(logger, Recorder):
-            logger.close(0)
+    """Show the pictures to the loggers that were asked for."""
+    caption = str(asked.get("prompt") or "samples")
+    contents = {name: Pictures([picture], [caption]) for name, picture in drawn.items()}
+    record(asked.get("logger") or {}, out, "sample", settings, contents)
 
 
 def _settings(asked: Mapping[str, Any], saved: Saved, rows: Request) -> dict[str, Any]:

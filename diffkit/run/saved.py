@@ -9,7 +9,7 @@ from diffkit.compose.recorded import require
 from diffkit.core.data import Data, DataSpec
 from diffkit.core.errors import DiffkitError
 from diffkit.core.model import DiffusionModel
-from diffkit.run.bundle import load, locate
+from diffkit.run.bundle import WEIGHTS, load, locate
 from diffkit.run.generate import Sampling
 from diffkit.run.snapshots import FOLDER, Snapshots
 
@@ -34,6 +34,12 @@ class Saved:
         made: Data = part("data", require(self.config, ["data"])["data"], seed=self.seed)
         return made
 
+    def snapshots(self) -> Snapshots:
+        """The snapshots that the run kept; raises `DiffkitError` where there is no run about the bundle."""
+        if (self.folder / WEIGHTS).is_file():
+            raise DiffkitError(f"ema=... needs the snapshots of a run; {self.folder} is a bundle alone: give run=RUN")
+        return Snapshots(self.folder / FOLDER)
+
     def sampling(self) -> Sampling:
         """How its samples are drawn unless one says otherwise."""
         return Sampling(*build_sampling(require(self.config, ["sampler", "grid", "guidance"]), self.spec))
@@ -43,7 +49,8 @@ def open_run(path: str | Path, ema: float | None = None, update: int | None = No
     """The run or bundle at `path` (`last`: the newest run).
 
     With `ema`, its weights are those of a power-function average of this length after `update` updates (by default
-    the last), made of the snapshots that a run kept. Raises `DiffkitError` if there is none, if it is damaged, or if a part that it needs is not installed.
+    the last), made of the snapshots that a run kept. Raises `DiffkitError` if there is no run, if it is damaged, if a
+    part that it needs is not installed, or if there are no such snapshots.
     """
     bundle, place = load(path), locate(path)
     if not isinstance(bundle.model, DiffusionModel):
@@ -56,8 +63,7 @@ def open_run(path: str | Path, ema: float | None = None, update: int | None = No
         raise DiffkitError(f"{place / 'config.yaml'} is damaged: it does not say its {', '.join(lacking)}")
     if ema is None and update is not None:
         raise DiffkitError(f"update={update} is the moment of an average: choose its length with ema=...")
+    saved = Saved(bundle.model, bundle.spec, bundle.config, place.parent if inside else place)
     if ema is not None:
-        if not inside:
-            raise DiffkitError(f"ema={ema:g} needs the snapshots of a run, and {place} is a bundle alone: give run=RUN")
-        Snapshots(place.parent / FOLDER).fill(bundle.model, ema, update)
-    return Saved(bundle.model, bundle.spec, bundle.config, place.parent if inside else place)
+        saved.snapshots().fill(saved.model, ema, update)
+    return saved

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -68,13 +69,8 @@ class Snapshots:
         names = [path.stem for path in self.folder.glob(f"*{_SUFFIX}")]
         return sorted(int(name) for name in names if name.isdigit())
 
-    def average(self, length: float, update: int | None = None) -> dict[str, Tensor]:
-        """The weights that learn, averaged over this length (as a share of the run so far) after `update` updates.
-
-        `update` is the moment of a snapshot, by default the last one. Of all mixtures of the snapshots, this is the
-        one whose weighting of the past is nearest. Raises `DiffkitError` where there is none, where one is damaged,
-        or where the nearest is more than a tenth off.
-        """
+    def shares(self, length: float, update: int | None = None) -> dict[tuple[float, int], float]:
+        """How much each snapshot's averages (length, update) count in what `average` gives; raises as it does."""
         if not 0 < length <= LONGEST:
             raise DiffkitError(f"ema={length:g} is no length: give a number above 0 and at most {LONGEST:.3f}")
         updates = self.updates()
@@ -92,9 +88,18 @@ class Snapshots:
         shares, distance = mixture(known, (length, end))
         if distance > FAR:
             raise DiffkitError(self._too_far(length, distance, known, end))
+        return dict(zip(known, shares.tolist(), strict=True))
+
+    def average(self, length: float, update: int | None = None) -> dict[str, Tensor]:
+        """The weights that learn, averaged over this length (as a share of the run so far) after `update` updates.
+
+        `update` is the moment of a snapshot, by default the last one. Of all mixtures of the snapshots, this is the
+        one whose weighting of the past is nearest. Raises `DiffkitError` where there is none, where one is damaged,
+        or where the nearest is more than a tenth off.
+        """
+        amounts = self.shares(length, update)
         total: dict[str, Tensor] = {}
-        amounts = dict(zip(known, shares.tolist(), strict=True))
-        for u in updates:
+        for u in self.updates():
             for name, a in self._read(u).items():
                 tracked, _, own = name.partition("/")
                 total[own] = total.get(own, 0) + amounts[float(tracked), u] * a.double()
@@ -124,7 +129,7 @@ class Snapshots:
     def _lengths(self, update: int) -> list[float]:
         return [float(length) for length in self._metadata(update)["lengths"]]
 
-    def _metadata(self, update: int) -> dict[str, list[float] | str | int]:
+    def _metadata(self, update: int) -> dict[str, Any]:
         path = self._path(update)
         try:
             with safe_open(path, "pt") as file:
