@@ -73,4 +73,7 @@ def _node(group: str, key: str, node: Any) -> Any:
             raise DiffkitError(f"{key} has no _target_: choose it with {group}=[{key.rpartition('.')[2]}].")
         check_node(key, node)
         return node
+    if "_part_" not in node and "." in key:
+        name = key.rpartition(".")[2]
+        raise DiffkitError(f"{key} has values, but is not chosen: add {name} to {group}=[...], or drop them: ~{key}")
     return check_part(key, group, node)
