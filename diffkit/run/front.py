@@ -79,7 +79,14 @@ def _panel(panel: Any, curves: Sequence[Curve], name: str, higher: bool | None, 
     mean, deviation = real
     panel.axhspan(mean - deviation, mean + deviation, color="0.9", lw=0)
     panel.axhline(mean, color="0.5", lw=1, ls=(0, (4, 3)))
-    panel.annotate("real data", (0.01, mean), xycoords=("axes fraction", "data"), fontsize=8, color="0.35", va="bottom")
+    panel.annotate(
+        "real data",
+        (0.01, mean),
+        xycoords=("axes fraction", "data"),
+        fontsize=8,
+        color="0.35",
+        va="top" if higher else "bottom",
+    )
     for curve, style in zip(curves, _styles(len(curves)), strict=True):
         panel.plot(*zip(*((c, v[name]) for c, v in curve.points), strict=True), ms=4, lw=1.3, marker="o", **style)
     way = {True: ", higher is better", False: ", lower is better", None: ""}[higher]
