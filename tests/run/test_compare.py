@@ -63,7 +63,7 @@ def test_every_combination_in_the_order_of_the_lists(run: Path) -> None:
 
 
 def test_a_comparison(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["n=30", "metric=[sliced_wasserstein,nearest]"]
+    words = [SAME[0], "metric=[sliced_wasserstein,nearest]", SAME[2]]
     assert compare([f"run={run}", "sampler=heun,ddim", "guidance.cfg.scale=1,3", *words]) == 0
     out = run / "compare"
     rows = cells(out)
@@ -73,9 +73,9 @@ def test_a_comparison(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     # three steps: Heun's last one is Euler's; guidance of scale 1 is off
     assert [(float(r["calls"]), float(r["rows"])) for r in rows] == [(5, 5), (5, 10), (3, 3), (3, 6)]
     assert all(float(r["seconds"]) > 0 for r in rows)
-    scores = evaluate(small.asked(run, n=30, batch_size=64, metric={
-        name: {"_part_": name} for name in ("sliced_wasserstein", "nearest")
-    }, guidance={"cfg": {"_part_": "cfg", "scale": 3.0}}, grid={"_part_": "uniform", "steps": 3}))  # fmt: skip
+    nodes = {"sliced_wasserstein": {"_part_": "sliced_wasserstein", "directions": 4}, "nearest": {"_part_": "nearest"}}
+    guidance = {"cfg": {"_part_": "cfg", "scale": 3.0}}
+    scores = evaluate(small.asked(run, n=30, batch_size=64, metric=nodes, guidance=guidance))
     for name, score in scores.items():
         assert {k: float(rows[3][f"{name}/{k}"]) for k in score} == pytest.approx(score)
     printed, table = capsys.readouterr().out, (out / "compare.md").read_text()
@@ -156,6 +156,7 @@ def test_points_that_fail_do_not_stop_the_others(
         (["ema=0.4,0.5"], "ema=0.4 is not allowed"),
         (["-m", "grid.steps=1,2"], "leave -m out"),
         (["n=1"], "at least 2 samples"),
+        (["metric=[likelihood]"], "metric=likelihood is no SampleMetric"),
         (["grid.steps=1,2", "run=a,b"], "run"),
     ],
 )
@@ -172,10 +173,13 @@ def test_mistakes_are_said_before_any_work(
     assert not (run / "compare").exists()
 
 
-def test_one_point_and_a_bundle_alone(run: Path, tmp_path: Path) -> None:
+def test_one_point_of_a_bundle_alone_and_its_logger(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_MODE", "offline")
     (run / "bundle").rename(tmp_path / "alone")
-    assert compare(["run=alone", f"out={tmp_path / 'one'}", *SAME]) == 0
+    assert compare(["run=alone", f"out={tmp_path / 'one'}", "logger=[wandb]", *SAME]) == 0
     assert len(cells(tmp_path / "one")) == 1
+    media = (tmp_path / "one").glob("wandb/offline-run-*/files/media/*/*")
+    assert sorted(path.name.split("_")[0] for path in media) == ["compare", "quality"]
     with pytest.raises(DiffkitError, match="is a bundle alone"):
         compare(["run=alone", "ema=0.1", *SAME])
 
