@@ -1,6 +1,7 @@
 """Sampling from a saved run: a Lightning predict over rows of id, seed and conditions."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from PIL.Image import Image
 
 from diffkit.compose.build import build_sampling
 from diffkit.compose.foreign import instantiate
+from diffkit.core.cost import Cost
 from diffkit.core.data import Data
 from diffkit.core.errors import DiffkitError
 from diffkit.run import pictures
@@ -51,11 +53,20 @@ def sample(cfg: DictConfig) -> Path:
     return out
 
 
+def _cost(predictor: Predictor) -> Cost:
+    """What each sample costs, known before the first is drawn."""
+    model = predictor.model
+    told = any(key in predictor.rows.columns for key in model.conditioners.keys)
+    return predictor.sampling.cost(model, predictor.spec, told)
+
+
 def _predict(
     predictor: "Predictor", asked: Mapping[str, Any], data: Data, out: Path, settings: Mapping[str, Any]
 ) -> None:
     """Draw what is missing; then the first device puts everything together."""
-    trainer = _trainer(asked, out)
+    trainer, price = _trainer(asked, out), _cost(predictor)
+    if trainer.is_global_zero:
+        print(f"{predictor.rows.rows} samples: {price}")
     own: int = sum(predictor.missing(trainer.global_rank, trainer.world_size).values())
     if predictor.missing(0, 1):
         with progress(own, predictor.sampling.grid.steps, trainer.is_global_zero) as predictor.watch:
@@ -63,7 +74,8 @@ def _predict(
     trainer.strategy.barrier("all batches are written")
     if trainer.is_global_zero:
         predictor.shards.merge(predictor.batches, out / "samples.npz")
-        write_yaml(out / "samples.yaml", dict(settings))
+        settings = {**settings, "cost": asdict(price)}
+        write_yaml(out / "samples.yaml", settings)
         drawn = _draw(predictor, trainer, data, out)
         _record(asked, drawn, out, settings)
         predictor.shards.drop()
@@ -80,7 +92,7 @@ def _draw(predictor: Predictor, trainer: Trainer, data: Data, out: Path) -> dict
     pictures.save(grid, out / "grid.png")
     predictor.to(trainer.strategy.root_device)
     predictor.on_predict_start()  # where nothing was missing, nothing was predicted
-    with trainer.precision_plugin.predict_step_context(), torch.inference_mode():
+    with trainer.precision_plugin.predict_step_context(), torch.no_grad():
         shown = predictor.film()
     strip = pictures.strip(data, shown)
     pictures.save(strip, out / "strip.png")
@@ -117,5 +129,6 @@ def _trainer(asked: Mapping[str, Any], out: Path) -> Trainer:
         enable_progress_bar=False,
         enable_checkpointing=False,
         enable_model_summary=False,
+        inference_mode=False,  # guidance may need gradients
     )
     return trainer
