@@ -185,8 +185,9 @@ def test_the_commands_take_a_length(run: Run) -> None:
         for ema in ("null", 0.05)
     ]
     assert (outs[0] / "samples.npz").read_bytes() != (outs[1] / "samples.npz").read_bytes()
+    metric = ("metric=[sliced_wasserstein]", "metric.sliced_wasserstein.directions=4")
     scores = [
-        evaluate(diffkit.compose([f"run={folder}", "n=20", "metric=[sliced_wasserstein]", f"ema={ema}"], "evaluate"))
+        evaluate(diffkit.compose([f"run={folder}", "n=20", *metric, f"ema={ema}"], "evaluate"))
         for ema in ("null", 0.05)
     ]
     assert scores[0] != scores[1]
