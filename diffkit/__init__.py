@@ -18,7 +18,19 @@ if TYPE_CHECKING:
     from diffkit.pipeline import Pipeline
 
 __version__ = "0.1.0"
-__all__ = ["API", "Command", "Component", "DiffkitError", "Kind", "compose", "create", "hookimpl", "load", "load_model", "use"]
+__all__ = [
+    "API",
+    "Command",
+    "Component",
+    "DiffkitError",
+    "Kind",
+    "compose",
+    "create",
+    "hookimpl",
+    "load",
+    "load_model",
+    "use",
+]
 
 
 def load(path: str | Path, ema: float | None = None, update: int | None = None) -> "Pipeline":
@@ -33,14 +45,16 @@ def load(path: str | Path, ema: float | None = None, update: int | None = None) 
     return load(path, ema, update)
 
 
-def load_model(path: str | Path, spec: "DataSpec | None" = None) -> "Network":
+def load_model(
+    path: str | Path, spec: "DataSpec | None" = None, ema: float | None = None, update: int | None = None
+) -> "Network":
     """The network that a run or bundle holds: a `DiffusionModel`, or what another task trained (a classifier).
 
-    Raises `DiffkitError` as `load` does, and if it was trained on data of another `spec` than the one given.
+    `ema` and `update` choose another average of a `DiffusionModel`, as `load` does. Raises `DiffkitError` as `load` does, and if it was trained on data of another `spec` than the one given.
     """
     from diffkit.pipeline import load_model
 
-    return load_model(path, spec)
+    return load_model(path, spec, ema, update)
 
 
 def create(kind: str, name: str, **values: Any) -> Any:

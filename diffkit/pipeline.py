@@ -179,17 +179,22 @@ def _is_name(choice: Any) -> bool:
     return isinstance(choice, str)
 
 
-def load_model(path: str | Path, spec: DataSpec | None = None) -> Network:
+def load_model(
+    path: str | Path, spec: DataSpec | None = None, ema: float | None = None, update: int | None = None
+) -> Network:
     """The network that a run trained; see `diffkit.load_model`."""
-    bundle = open_bundle(path)
-    if spec is not None and bundle.spec.to_dict() != spec.to_dict():
-        raise DiffkitError(f"the model of {path} was trained on other data: {_differences(bundle.spec, spec)}")
+    bundle = open_bundle(path) if ema is None and update is None else open_run(path, ema, update)
+    others = _differences(bundle.spec, spec or bundle.spec)
+    if others:
+        raise DiffkitError(f"the model of {path} was trained on other data: {'; '.join(others)}")
     return bundle.model
 
 
-def _differences(theirs: DataSpec, ours: DataSpec) -> str:
+def _differences(theirs: DataSpec, ours: DataSpec) -> list[str]:
+    """What keeps the models of two kinds of data from seeing the same x_t."""
     a, b = theirs.to_dict(), ours.to_dict()
-    return "; ".join(f"{name} {a[name]} instead of {b[name]}" for name in a if a[name] != b[name])
+    kept = ("shape", "unit", "mean", "scale")
+    return [f"{name} {a[name]} instead of {b[name]}" for name in kept if a[name] != b[name]]
 
 
 def load(path: str | Path, ema: float | None = None, update: int | None = None) -> Pipeline:

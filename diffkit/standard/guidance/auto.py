@@ -10,7 +10,7 @@ from diffkit.core.data import DataSpec
 from diffkit.core.errors import DiffkitError
 from diffkit.core.guidance import Branches, Denoise, Guidance, Ramp, check_ramp, strength
 from diffkit.core.model import DiffusionModel
-from diffkit.core.types import NonNegative
+from diffkit.core.types import Count, NonNegative, Positive
 
 
 class Auto(Guidance):
@@ -19,7 +19,8 @@ class Auto(Guidance):
     $$ \hat x_0 \leftarrow \hat x_0 + (\mathrm{scale} - 1)\, (x_0^\mathrm{conditional} - x_0^\mathrm{worse}) $$
 
     1 is off. `run` is a smaller network, or one that was trained less; it may have conditioners, a prediction and a
-    schedule of its own, and is asked at the same log-SNR. One pass of each network for each call.
+    schedule of its own, and is asked at the same log-SNR. It may be the run itself: with `ema`, the length of another
+    average, of the moment `update`, from the snapshots it kept. One pass of each network for each call.
     Karras et al. 2024, Guiding a Diffusion Model with a Bad Version of Itself.
     """
 
@@ -30,10 +31,12 @@ class Auto(Guidance):
         spec: DataSpec,
         scale: NonNegative = 2.0,
         ramp: Ramp = (),
+        ema: Positive | None = None,
+        update: Count | None = None,
     ) -> None:
         check_ramp(ramp)
         self.scale, self.ramp = scale, ramp
-        self.worse = load_model(run, spec)
+        self.worse = load_model(run, spec, ema, update)
         if not isinstance(self.worse, DiffusionModel):
             raise DiffkitError(f"run={run} does not denoise: give a run that samples can be drawn from")
 
