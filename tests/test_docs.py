@@ -1,120 +1,100 @@
-"""The documentation says what is there, and what it shows works.
+"""The documentation says what is there, and what it shows works; `pages` says how its code blocks are marked."""
 
-In a page, `<!-- run -->` before a code block says that the block is run here, in a folder that the page's blocks
-share; `<!-- run + trainer.max_steps=2 -->` appends overrides to each command, to make it short; `<!-- fails -->` says
-that each command is refused (status 2); `<!-- file: name -->` saves the block under that name;
-`<!-- setup: command -->` is run and not shown. Of a console block, the lines after a command are its output, where
-`...` stands for anything.
-"""
-
-import os
 import re
-import subprocess
-import sys
-from functools import cache
-from importlib.util import module_from_spec, spec_from_file_location
+import shlex
+import tomllib
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
+import yaml
+from pages import PAGES, ROOT, SITE, Reader, blocks, commands, generated, matches, unmarked
 
 import diffkit
 import diffkit.core
+import diffkit.testing
+from diffkit.compose.hooks import Hooks
 
-ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-BLOCK = re.compile(
-    r"^<!-- (?:setup: (?P<setup>.*?) -->|"
-    r"(?P<action>run|fails|file)(?: \+ |: )?(?P<argument>[^\n]*?) -->\n+```(?P<language>\w+)\n(?P<code>.*?)^```$)",
-    re.DOTALL | re.MULTILINE,
-)
+TEXT = "".join(page.read_text(encoding="utf-8") for page in SITE)
 
 
-class Block(NamedTuple):
-    """A marked code block of a page, or a command that sets the page up."""
-
-    setup: str | None
-    action: str | None
-    argument: str | None
-    language: str | None
-    code: str | None
-
-
-def blocks(page: Path) -> list[Block]:
-    return [Block(**found.groupdict()) for found in BLOCK.finditer(page.read_text(encoding="utf-8"))]
-
-
-def run(command: list[str] | str, folder: Path, status: int = 0) -> str:
-    """What a command prints, as a user sees it; its exit status must be the given one."""
-    env = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "COLUMNS": "120"}
-    done = subprocess.run(
-        command, shell=isinstance(command, str), cwd=folder, env=env, stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300,
-    )  # fmt: skip
-    assert done.returncode == status, f"{command}\n{done.stdout}"
-    return done.stdout
-
-
-def commands(console: str) -> list[tuple[str, str]]:
-    """The commands of a console block, each with the output shown."""
-    parts = re.split(r"^\$ (.*(?:\\\n.*)*)\n", console, flags=re.MULTILINE)[1:]
-    return list(zip(parts[::2], parts[1::2], strict=True))
-
-
-def matches(shown: str, printed: str) -> bool:
-    """Whether the output is the one shown: line by line, spaces aside, with `...` for anything."""
-    rest = " ".join(printed.split())
-    for piece in " ".join(shown.split()).split("..."):
-        _, found, rest = rest.partition(piece.strip()) if piece.strip() else ("", "...", rest)
-        if not found:
-            return False
-    return True
-
-
-@pytest.mark.parametrize("page", [p for p in PAGES if blocks(p)], ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [p for p in PAGES if blocks(p)], ids=lambda page: str(page.relative_to(ROOT)))
 def test_marked_blocks_run_and_print_what_is_shown(page: Path, tmp_path: Path):
+    if all(block.action == "shown" for block in blocks(page)):
+        return
+    reader = Reader(tmp_path)
     for block in blocks(page):
         if block.setup:
-            run(block.setup, tmp_path)
-        elif block.action == "file":
-            (tmp_path / block.argument).parent.mkdir(parents=True, exist_ok=True)
-            (tmp_path / block.argument).write_text(block.code, encoding="utf-8")
+            reader.run(block.setup)
+        elif block.action == "shown":
+            continue
+        elif block.action in ("file", "append"):
+            file = reader.here / block.argument
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with file.open("w" if block.action == "file" else "a", encoding="utf-8") as out:
+                out.write(block.code)
         elif block.language == "console":
             for command, shown in commands(block.code):
-                printed = run(f"{command} {block.argument}", tmp_path, 2 if block.action == "fails" else 0)
+                printed = reader.run(f"{command} {block.argument}", 2 if block.action == "fails" else 0)
                 assert matches(shown, printed), f"{page.name}: {command} printed\n{printed}\nand not\n{shown}"
         else:
-            run([sys.executable, "-c", block.code], tmp_path)
+            reader.run(["python", "-c", block.code])
 
 
-@cache
-def generated() -> dict[str, str]:
-    """The pages that the site's hook writes."""
-    spec = spec_from_file_location("diffkit_pages", ROOT / "docs/_site/parts.py")
-    assert spec and spec.loader
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    pages: dict[str, str] = module.pages()
-    return pages
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_block_is_run_or_says_why_not(page: Path):
+    silent = unmarked(page.read_text(encoding="utf-8"))
+    assert not silent, f"{page.name}: mark with <!-- run --> or <!-- shown: why -->: {silent}"
+
+
+SHOWN = [(page, block) for page in PAGES for block in blocks(page) if block.action == "shown"]
+
+
+@pytest.mark.parametrize(("page", "block"), SHOWN, ids=lambda one: one.name if isinstance(one, Path) else one.argument)
+def test_what_is_only_shown_is_written_right(page: Path, block):
+    """Python compiles, files can be read, and a training that nobody waits for here has a config."""
+    if block.language == "python":
+        compile(block.code, str(page), "exec")
+    elif block.language == "toml":
+        tomllib.loads(block.code)
+    elif block.language == "yaml":
+        yaml.safe_load(block.code)
+    for command, _ in commands(block.code) if block.language == "console" else []:
+        words = shlex.split(command, comments=True)
+        if words[:2] == ["diffkit", "train"] and not any(w.startswith(("-", "resume=")) for w in words):
+            diffkit.compose(words[2:])
 
 
 def test_every_public_name_is_documented():
-    text = "".join(p.read_text(encoding="utf-8") for p in PAGES)
-    pages = generated()
+    written = TEXT + "".join(generated().values())
     for name in diffkit.core.__all__:
-        assert re.search(rf"^::: diffkit\.core\.(\w+\.)?{name}$", "".join(pages.values()), re.MULTILINE), name
+        assert re.search(rf"^::: diffkit\.core\.(\w+\.)?{name}$", written, re.MULTILINE), name
     for name in diffkit.__all__:
-        assert re.search(rf"^::: diffkit\.{name}$", text, re.MULTILINE), name
+        assert re.search(rf"^::: diffkit\.{name}$", TEXT, re.MULTILINE), name
+    for name in diffkit.testing.__all__:
+        assert re.search(rf"^::: diffkit\.testing\.{name}$|`{name}\b", TEXT, re.MULTILINE), name
+
+
+def test_every_hook_and_every_environment_variable_is_documented():
+    for hook in (name for name in vars(Hooks) if name.startswith("diffkit_")):
+        assert re.search(rf"`{hook}\b", TEXT), f"no page says what the hook {hook} is for"
+    read = {
+        name
+        for file in (ROOT / "diffkit").rglob("*.py")
+        for name in re.findall(r"""["'](DIFFKIT_[A-Z_]+)["']""", file.read_text(encoding="utf-8"))
+    }
+    assert read, "no environment variable was found in the code"
+    for name in read:
+        assert f"`{name}" in TEXT, f"no page says what the environment variable {name} does"
 
 
 def test_every_part_has_a_line_and_a_docstring():
     from diffkit.compose.registry import registry
 
-    pages = generated()
     known = registry()
     for kind in known.kinds:
         for name in known.names(kind):
-            row = re.search(rf"^\| \[`{name}`\]\(#\S+\) \| (.*?) \| .* \|$", pages[f"parts/{kind}.md"], re.MULTILINE)
+            page = generated()[f"parts/{kind}.md"]
+            row = re.search(rf"^\| \[`{name}`\]\(#\S+\) \| (.*?) \| .* \|$", page, re.MULTILINE)
             assert row, f"{kind}={name} has no line in its table"
             assert row[1].strip(), f"{kind}={name} has no docstring"
 
@@ -123,3 +103,9 @@ def test_every_part_has_a_line_and_a_docstring():
 def test_ellipsis_matches_anything(shown: str):
     assert matches(shown, "a\nb c\nd")
     assert not matches("a ... e", "a\nb c\nd")
+
+
+def test_a_block_without_a_mark_is_found():
+    marks = ["", "<!-- run -->\n", "<!-- shown: a reason -->\n", "<!-- shown -->\n", "<!-- a remark -->\n"]
+    text = "\n".join(f"{mark}```python\nblock{i} = 1\n```\n" for i, mark in enumerate(marks))
+    assert unmarked(text + "```text\noutput\n```\n") == ["block0 = 1", "block3 = 1", "block4 = 1"]

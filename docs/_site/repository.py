@@ -17,7 +17,10 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     root = Path(config.config_file_path).parent
     results = [path.relative_to(root).as_posix() for path in sorted((root / RESULTS).glob("*.md"))]
     plugins = [path.relative_to(root).as_posix() for path in sorted(root.glob(f"{PLUGINS}/README.md"))]
-    for item in config.nav or []:
+    sections = [
+        page for item in config.nav or [] for pages in item.values() if isinstance(pages, list) for page in pages
+    ]
+    for item in [*(config.nav or []), *sections]:
         if item == {"Measurements": "benchmarks/README.md"}:
             item["Measurements"] = ["benchmarks/README.md", *results]
         if item == {"Plugins of our own": "firstparty.md"}:
