@@ -76,9 +76,9 @@ def test_an_unexpected_error_has_status_3_and_a_traceback(diffkit, monkeypatch) 
 
 
 def test_verify_gives_a_line_for_each_part(diffkit) -> None:  # type: ignore[no-untyped-def]
-    status, out, error = diffkit("verify", "prediction=eps", "guidance")
+    status, out, error = diffkit("verify", "prediction=eps", "codec")
     rows = [line.split("\t") for line in out.splitlines()]
-    assert status == 0 and [row[0] for row in rows] == ["prediction=eps", "guidance=cfg"]
+    assert status == 0 and [row[0] for row in rows] == ["prediction=eps", "codec=identity"]
     assert all(row[-3] == "pass" and row[-1] == "-" for row in rows)
     assert error.startswith("0 of 2 failed")
 
@@ -89,7 +89,7 @@ def test_verify_says_what_is_wrong_with_a_strangers_part(diffkit, install: Insta
     status, out, error = diffkit("verify", "sampler=still", "prediction=eps")
     still, eps = (line.split("\t") for line in out.splitlines())
     assert status == 1 and still[0] == "sampler=still" and still[-3] == "fail" and eps[-3] == "pass"
-    assert still[-1].startswith("Still(pace=1.0): 0 states with 1 steps")
+    assert still[-1].startswith("Still(pace=1.0): yields states of steps [], not [1], with 1 steps")
     assert error.splitlines()[0] == f"sampler=still: {still[-1]}" and "1 of 2 failed" in error
 
 
