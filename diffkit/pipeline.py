@@ -1,7 +1,7 @@
 """A trained model in Python: load it, sample from it, look at the samples."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +22,9 @@ from diffkit.core.sampler import Sampler
 from diffkit.core.types import Batch
 from diffkit.run import pictures
 from diffkit.run.bundle import load as open_bundle
+from diffkit.run.edit import Method
 from diffkit.run.generate import Sampling, evaluating, generate
-from diffkit.run.request import Request, request
+from diffkit.run.request import request
 from diffkit.run.rows import checked_rows
 from diffkit.run.saved import Saved, open_run
 
@@ -79,20 +80,62 @@ class Pipeline:
         guidance: Sequence[Guidance] | None = None,
         scale: float | None = None,
         batch_size: int = 128,
+        vary: int | None = None,
+        variation: float | None = None,
     ) -> Samples:
         """Draw `n` samples; the i-th depends on `seed`, i and its own conditions alone.
 
         `text` and `label` are one for all samples, or a list of `n`, one for each (`n` may then be left out). What is
         not given is the run's own choice. `sampler` and `grid` are names or objects, `guidance` objects; `steps` is
         that of a grid that a name or the run chose, `scale` that of every guidance of the run. `negative` takes the
-        null's place in guidance.
+        null's place in guidance. With `vary` all are variations of the sample of that number, with `variation` of
+        their own noise (from 0 to 1, by default 0.3).
 
         Raises `DiffkitError` for conditions that the model does not know, for values that a part does not allow, and
         for lists of another length than `n`.
         """
-        sampling = self._sampling(sampler, grid, steps, guidance, scale).fitted(self.model, self.spec)
-        rows = self._rows(n, text, label, negative, sampling.guidance)
-        x = generate(self.model, self.spec, sampling, rows.columns, range(rows.rows), seed, rows.negative, batch_size)
+        sampling = self._sampling(sampler, grid, steps, guidance, scale)
+        asked = self._each(n, text, label) | {"negative": negative, "vary": vary, "variation": variation}
+        return self._draw(sampling, asked, seed, batch_size)
+
+    def edit(
+        self,
+        input: Float[Tensor, " b *d"] | str | Path | Sequence[str | Path] | None = None,
+        strength: float | None = None,
+        mask: Any = None,
+        repaint: int | None = None,
+        jump: int | None = None,
+        invert: Method | None = None,
+        source: str | int | None = None,
+        between: int | None = None,
+        n: int | None = None,
+        text: str | Sequence[str] | None = None,
+        label: int | Sequence[int] | None = None,
+        negative: str | int | None = None,
+        seed: int = 0,
+        sampler: Sampler | str | None = None,
+        grid: Grid | str | None = None,
+        steps: int | None = None,
+        guidance: Sequence[Guidance] | None = None,
+        scale: float | None = None,
+        batch_size: int = 128,
+    ) -> Samples:
+        """What `diffkit sample` does with these keys: `n` samples of each row of `input`, or `between` two of them.
+
+        `input` is rows in the data's own units (b, *shape), or files; `mask` an array too. Texts, labels and rows go
+        in pairs, one of each with all of the others. Raises `DiffkitError` as the command does.
+        """
+        sampling = self._sampling(sampler, grid, steps, guidance, scale)
+        edits = {"input": input, "strength": strength, "mask": mask, "repaint": repaint, "jump": jump}
+        ways = {"invert": invert, "source": source, "between": between}
+        asked = {"n": n, "prompt": text, "label": label, "negative": negative}
+        return self._draw(sampling, asked | edits | ways, seed, batch_size)
+
+    def _draw(self, sampling: Sampling, asked: Mapping[str, Any], seed: int, batch_size: int) -> Samples:
+        fitted = sampling.fitted(self.model, self.spec)
+        rows = request(self.model, self.spec, asked, fitted.guidance)
+        drawn = replace(fitted, edit=rows.edit)
+        x = generate(self.model, self.spec, drawn, rows.columns, range(rows.rows), seed, rows.negative, batch_size)
         return Samples(x, rows.columns, self.saved.data())
 
     def log_likelihood(
@@ -134,15 +177,14 @@ class Pipeline:
             raise DiffkitError(f"the grid {grid!r} needs no fit: it depends on the schedule alone; choose optimised")
         return asked.fitted(self.model, self.spec).grid
 
-    def _rows(self, n: int | None, text: Any, label: Any, negative: Any, guidance: Sequence[Guidance]) -> Request:
+    def _each(self, n: int | None, text: Any, label: Any) -> dict[str, Any]:
         """One row for each sample, where a request counts samples for each prompt."""
         lists = {name: list(v) for name, v in (("text", text), ("label", label)) if _is_list(v)}
         for name, values in lists.items():
             if n is not None and len(values) != n:
                 raise DiffkitError(f"{name} has {len(values)} entries for n={n}: give one for each sample")
         each = 1 if lists or n is None else n
-        asked = {"n": each, "prompt": lists.get("text", text), "label": lists.get("label", label), "negative": negative}
-        return request(self.model, self.spec, asked, guidance)
+        return {"n": each, "prompt": lists.get("text", text), "label": lists.get("label", label)}
 
     def _sampling(
         self,
@@ -202,6 +244,7 @@ def load(path: str | Path, ema: float | None = None, update: int | None = None) 
 
     `ema` is the length of an average of the weights to use instead of the run's own, above 0 and at most 0.288, and
     `update` the moment of the training that it is of (by default the end); both need a run that kept snapshots
-    (`callbacks=[progress,figures,saving,snapshots]`). Raises `DiffkitError` if there is none, if it is damaged, or if a part that it needs is not installed.
+    (`callbacks=[progress,figures,saving,snapshots]`). Raises `DiffkitError` if there is none, if it is damaged, or if a
+    part that it needs is not installed.
     """
     return Pipeline(open_run(path, ema, update))

@@ -179,7 +179,7 @@ def latent_shape(codec: Codec, spec: DataSpec) -> Shape:
 
 
 def _refuse_missing_column(conditioner: Conditioner, name: str, spec: DataSpec, data: str) -> None:
-    if conditioner.key not in spec.conditions:
+    if conditioner.key != "x" and conditioner.key not in spec.conditions:
         offered = ", ".join(map(repr, sorted(spec.conditions))) or "no conditions at all"
         raise DiffkitError(
             f"conditioner={name} needs the column {conditioner.key!r}, but data={data} offers {offered}: "

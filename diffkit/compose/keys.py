@@ -1,6 +1,7 @@
 """The keys at the top of each verb's config, beside the groups: their types and ranges. Values are in conf/."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from diffkit.core.types import Count, Fraction, Length, Natural
 
@@ -39,8 +40,8 @@ class Sample:
 
     run: str
     """A run or a bundle; `last` is the newest run."""
-    n: Count
-    """How many samples of each prompt or label."""
+    n: Count | None
+    """How many samples of each prompt, label or given row; by default 64, and 1 of each given row."""
     seed: Natural
     """Sample i is a function of (seed, i)."""
     ema: Length | None
@@ -53,6 +54,26 @@ class Sample:
     """A class, or a list of them."""
     negative: str | Natural | None
     """A prompt (or a class) to steer away from; it takes the null's place in guidance."""
+    input: str | list[str] | None
+    """Rows to edit, or small pictures to enlarge: .npz, .csv, .png; NaN where a number is missing."""
+    strength: Fraction | None
+    """Image-to-image: from input with noise, this share of the variance; log-SNR log((1 - strength) / strength)."""
+    mask: str | Natural | list[Natural] | None
+    """Inpainting: where input is drawn anew; left, right, top, bottom, center, columns' numbers, or a file."""
+    repaint: Count | None
+    """How many times RePaint makes each jump of the inpainting; by default 1, which is replacement alone."""
+    jump: Count | None
+    """The steps of a jump; by default 1."""
+    invert: Literal["exact", "ddim"] | None
+    """From the noise that input comes from, found by the leapfrog (exact) or by DDIM backwards."""
+    source: str | Natural | None
+    """The prompt (or class) under which invert finds the noise; by default that of the sample."""
+    between: Count | None
+    """How many samples from one end to the other: of two rows of input, two prompts or two labels."""
+    vary: Natural | None
+    """The number of a sample of the same seed, of which all samples are variations."""
+    variation: Fraction | None
+    """How much of their own noise variations have, from 0 to 1; by default 0.3."""
     out: str | None
     """A folder for the samples; `samples/` in the run's by default."""
     batch_size: Count

@@ -82,3 +82,24 @@ def choose(keep: Bool[Tensor, " b"], a: Condition, b: Condition) -> Condition:
     both = stack([a, b])
     rows = torch.arange(len(keep), device=keep.device)
     return both.map(lambda tensor: tensor[torch.where(keep, rows, rows + len(keep))])
+
+
+def mix(a: Condition, b: Condition, share: Float[Tensor, " b"]) -> Condition:
+    """Row by row, from `a` (share 0) to `b` (share 1), both of the same slots, on a straight line.
+
+    The shorter sequence is padded with zeros; in between, tokens of either are there.
+    """
+    n = len(share)
+    both = stack([a, b])
+
+    def line(name: str) -> Tensor | None:
+        tensor: Tensor | None = getattr(both, name)
+        if tensor is None:
+            return None
+        u = share.to(tensor).reshape(-1, *[1] * (tensor.ndim - 1))
+        return (1 - u) * tensor[:n] + u * tensor[n:]
+
+    mask = both.mask
+    if mask is not None:
+        mask = (mask[:n] & (share < 1)[:, None]) | (mask[n:] & (share > 0)[:, None])
+    return Condition(line("vector"), line("sequence"), mask, line("spatial"))

@@ -16,7 +16,7 @@ class Conditioner(nn.Module, ABC):
     """Encodes one column of a batch. It knows nothing of dropout or of the null: those belong to the model."""
 
     key: ClassVar[str]
-    """The column it reads: `"label"` (b,) integers, `"text"` a list of b strings, or one that a data part offers."""
+    """The column it reads: `"label"` (b,) integers, `"text"` a list of b strings, `"x"`, or one that data offer."""
 
     @property
     @abstractmethod

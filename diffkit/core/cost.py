@@ -1,7 +1,7 @@
 """What a sample costs, found by walking the grid with networks that cost nothing."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -42,10 +42,26 @@ def cost(
     conditional: bool,
     variance: bool,
 ) -> Cost:
-    """The cost of a sample of this `shape`.
+    """The cost of a sample of this `shape`; see `count`. For an adaptive sampler, that of data that are all zeros."""
+
+    def walk(guided: Denoise, condition: Condition) -> None:
+        for _ in drive(sampler, told(guided, condition), schedule, torch.ones(1, *shape), times, torch.zeros_like):
+            pass
+
+    return count(guidances, schedule, conditional, variance, walk)
+
+
+def count(
+    guidances: Sequence[Guidance],
+    schedule: Schedule,
+    conditional: bool,
+    variance: bool,
+    walk: Callable[[Denoise, Condition], None],
+) -> Cost:
+    """What `walk` costs for one row, which is given a guided denoiser that costs nothing, and a condition.
 
     `conditional` says whether the model is told something: where it is not, its two branches are one. `variance` says
-    whether it gives v. For an adaptive sampler, that of data that are all zeros.
+    whether it gives v.
     """
     calls = rows = 0
     others = Counter[str]()
@@ -62,7 +78,5 @@ def cost(
     condition = Condition()
     null = Condition() if conditional else condition
     bare: Denoise = WithVariance(lambda *asked: (network(*asked),) * 2) if variance else network
-    denoise = told(guide(guidances, Branches(bare, null, schedule, other=other)), condition)
-    for _ in drive(sampler, denoise, schedule, torch.ones(1, *shape), times, torch.zeros_like):
-        pass
+    walk(guide(guidances, Branches(bare, null, schedule, other=other)), condition)
     return Cost(calls, rows, dict(others))

@@ -45,7 +45,7 @@ def draw(
     arrays = {name: c.numpy() if isinstance(c, Tensor) else np.array(c) for name, c in columns.items()}
     folder.samples.mkdir(parents=True, exist_ok=True)
     ids = np.arange(rows)
-    write_npz(folder.samples / "samples.npz", {"x": x.numpy(), "id": ids, "seed": np.full_like(ids, seed), **arrays})
+    write_npz(folder.samples / "samples.npz", {**arrays, "x": x.numpy(), "id": ids, "seed": np.full_like(ids, seed)})
     stars = pictures.stars(data.spec, columns, rows)
     index = torch.tensor(stars)
     strip = pictures.strip(data, film(model, data.spec, sampling, rows_of(columns, index), stars, seed))

@@ -12,15 +12,17 @@ from torch import Tensor, nn
 
 from diffkit.compose.build import latent_shape
 from diffkit.core.condition import Condition
-from diffkit.core.cost import Cost, cost
+from diffkit.core.cost import Cost, count
 from diffkit.core.data import DataSpec, rows_of
 from diffkit.core.errors import DiffkitError
 from diffkit.core.grid import FittedGrid, Grid
-from diffkit.core.guidance import Branches, Guidance, guide, told
+from diffkit.core.guidance import Branches, Denoise, Guidance, guide, told
 from diffkit.core.model import DiffusionModel
 from diffkit.core.noise import Noise
-from diffkit.core.sampler import Sampler, State, calls, draws_noise, drive, prior
+from diffkit.core.sampler import Sampler, State, calls, draws_noise, prior
 from diffkit.core.types import Batch
+from diffkit.core.variance import WithVariance
+from diffkit.run.edit import GIVEN, KNOWN, SHARE, TO, Edit, Walk
 
 Watch = Callable[[State], None]
 
@@ -32,6 +34,8 @@ class Sampling:
     sampler: Sampler
     grid: Grid
     guidance: Sequence[Guidance] = ()
+    edit: Edit | None = None
+    """What is done beside drawing samples from nothing, with the columns that it reads."""
 
     def check(self, model: DiffusionModel) -> None:
         """Raise `DiffkitError` if the grid or the sampler does not suit the model; called before any long work."""
@@ -52,9 +56,26 @@ class Sampling:
 
     def cost(self, model: DiffusionModel, spec: DataSpec, told: bool) -> Cost:
         """What a sample costs; `told` says whether the model is given a condition."""
+
+        def walk(guided: Denoise, condition: Condition) -> None:
+            self._rehearse(model, spec, guided, condition)
+
+        return count(self.guidance, model.schedule, told, model.learn_variance, walk)
+
+    def steps(self, model: DiffusionModel, spec: DataSpec) -> int:
+        """The number of states that a sample goes through after the first."""
+        free = WithVariance(lambda x_t, t, condition: (torch.zeros_like(x_t), torch.zeros_like(x_t)))
+        return self._rehearse(model, spec, free, Condition())
+
+    def _rehearse(self, model: DiffusionModel, spec: DataSpec, guided: Denoise, condition: Condition) -> int:
+        """Walk the grid with one row, as `states` does, and count its states."""
+        x = torch.ones(1, *latent_shape(model.codec, spec))
         times = self.grid(model.schedule)
-        shape = latent_shape(model.codec, spec)
-        return cost(self.sampler, self.guidance, model.schedule, times, shape, told, model.learn_variance)
+        walk = Walk(self.sampler, model.schedule, guided, condition, condition, times, x, x, torch.zeros_like, 0, (0,))
+        if self.edit is not None:
+            known, share = torch.zeros_like(x, dtype=torch.bool), torch.zeros(1)
+            walk = self.edit(walk, {GIVEN: x, GIVEN + TO: x, KNOWN: known, SHARE: share}, lambda given: given)
+        return sum(1 for _ in walk.states())
 
     def fitted(self, model: DiffusionModel, spec: DataSpec) -> "Sampling":
         """With a grid that is fitted to the model, without condition and guidance, where the grid is of that kind.
@@ -98,11 +119,12 @@ def generate(
             index = torch.arange(first, min(first + batch_size, len(ids)))
             some = [ids[i] for i in index.tolist()]
             x = torch.empty(0)
-            for state in states(model, spec, sampling, rows_of(columns, index), some, seed, _rows(negative, index)):
+            rows = rows_of(columns, index)
+            for state in states(model, spec, sampling, rows, some, seed, _rows(negative, index)):
                 x = state.x
                 if watch is not None:
                     watch(state)
-            done.append(decode(model, spec, x))
+            done.append(_kept(decode(model, spec, x), rows))
         return torch.cat(done) if done else torch.empty(0, *spec.shape)
 
 
@@ -126,14 +148,18 @@ def states(
     with torch.no_grad():
         columns = _on(columns, like.device)
         condition, null = _conditions(model, columns, negative, len(ids))
+        other = _other_end(model, columns, condition, len(ids))
         times, noise = sampling.grid(model.schedule), Noise(seed, ids)
         shape = latent_shape(model.codec, spec)
-        x = prior(model.schedule, times, noise(like.new_empty(len(ids), *shape, dtype=wide)))
+        eps = noise(like.new_empty(len(ids), *shape, dtype=wide))
+        x = prior(model.schedule, times, eps)
 
-    branches = Branches(model.at(wide), null, model.schedule, columns)
-    denoise = told(guide(sampling.guidance, branches), condition)
-    yield State(0, times[0].item(), x, x)
-    yield from drive(sampling.sampler, denoise, model.schedule, x, times, noise)
+    guided = guide(sampling.guidance, Branches(model.at(wide), null, model.schedule, columns))
+    walk = Walk(sampling.sampler, model.schedule, guided, condition, other, times, eps, x, noise, seed, tuple(ids))
+    if sampling.edit is not None:
+        walk = sampling.edit(walk, columns, lambda given: _encode(model, spec, given).to(x))
+    yield State(0, walk.times[0].item(), walk.x, walk.x)
+    yield from walk.states()
 
 
 @dataclass(frozen=True)
@@ -203,6 +229,24 @@ def _conditions(
     given = any(name in columns for name in model.conditioners.keys)
     condition = model.conditioners(columns, rows) if given else null
     return condition, null if negative is None else model.conditioners(_on(negative, _like(model).device), rows)
+
+
+def _other_end(model: DiffusionModel, columns: Batch, condition: Condition, rows: int) -> Condition:
+    """The condition of an interpolation's other end; the same object where it has none of its own."""
+    own = {name: columns[name + TO] for name in model.conditioners.keys if name + TO in columns}
+    return model.conditioners(own, rows) if own else condition
+
+
+def _encode(model: DiffusionModel, spec: DataSpec, given: Tensor) -> Tensor:
+    """Rows in the data's own units as latents; where one is missing it is the mean."""
+    x = spec.standardise(given.double()).nan_to_num(0.0)
+    with torch.no_grad():
+        return model.codec.encode(x.to(_like(model)))
+
+
+def _kept(x: Float[Tensor, " b *d"], columns: Batch) -> Float[Tensor, " b *d"]:
+    """The samples, with what was known to the last digit."""
+    return columns[GIVEN].to(x).where(columns[KNOWN].to(x.device), x) if KNOWN in columns else x
 
 
 def _like(model: nn.Module) -> Tensor:

@@ -99,7 +99,7 @@ class ShardWriter(Callback):
         """The samples beside their ids, seeds and conditions."""
         assert isinstance(pl_module, Predictor)
         columns = {name: _array(column) for name, column in batch.items()}
-        pl_module.shards.write(int(columns["id"][0]), {"x": outputs.numpy(), **columns})
+        pl_module.shards.write(int(columns["id"][0]), {**columns, "x": outputs.numpy()})
 
 
 def _array(column: Any) -> NDArray[Any]:

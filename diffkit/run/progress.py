@@ -20,6 +20,6 @@ def progress(total: int, steps: int, shown: bool = True) -> Iterator[Watch]:
         def watch(state: State) -> None:
             nonlocal done
             done += len(state.x) if state.step else 0
-            bar.update(task, completed=done // steps)
+            bar.update(task, completed=done // max(1, steps))
 
         yield watch

@@ -7,11 +7,13 @@ from typing import Any
 
 import torch
 
-from diffkit.core.data import DataSpec
+from diffkit.core.data import DataSpec, rows_of
 from diffkit.core.errors import DiffkitError
 from diffkit.core.guidance import Guidance
 from diffkit.core.model import DiffusionModel
 from diffkit.core.types import Batch
+from diffkit.run.edit import TO, Edit, Interpolation
+from diffkit.run.editing import editing, ends, refuse_two_targets
 
 
 @dataclass(frozen=True)
@@ -21,30 +23,42 @@ class Request:
     rows: int
     columns: Batch
     negative: Batch | None
+    edit: Edit | None = None
 
 
 def request(model: DiffusionModel, spec: DataSpec, asked: Mapping[str, Any], guidance: Sequence[Guidance]) -> Request:
-    """The rows for `n` samples of each prompt or label of `asked`, the first one's first.
+    """The rows for `n` samples of each prompt, label or given row of `asked`, the first one's first.
 
-    Keys: `n`; `prompt` (one or a list) or `prompts` (a file with one a line); `label` (one or a list); `negative`
-    (a text, or a label for models without text). Prompts and labels together are taken in pairs; one of either goes
-    with all of the other. Raises `DiffkitError` for what neither the model nor a guidance knows, and for what a
-    guidance needs and does not get.
+    Keys: those of `editing`; `between`; `n`; `prompt` (one or a list) or `prompts` (a file with one a line); `label`
+    (one or a list); `negative` (a text, or a label for models without text). Prompts, labels and given rows together
+    are taken in pairs; one of each goes with all of the others. Raises `DiffkitError` for what neither the model nor a
+    guidance knows, and for what a guidance needs and does not get.
     """
-    n = asked.get("n", 1)
+    n = 1 if asked.get("n") is None else asked["n"]
     if not isinstance(n, int) or isinstance(n, bool) or n < 1:
         raise DiffkitError(f"n={n}: give the number of samples, 1 or more")
     texts, labels = _texts(asked), _labels(asked.get("label"), spec)
     given = {"text": texts, "label": labels}
     _refuse_unknown(model, guidance, given)
     _refuse_missing(guidance, given)
-    several = max(len(texts or [""]), len(labels or [0]))
-    columns: dict[str, Any] = {}
+    edited = editing(model, spec, asked)
+    negative, guided = asked.get("negative"), bool(guidance)
+    if asked.get("between") is not None:
+        columns = ends(edited, asked, given)
+        refuse_two_targets(guidance, columns)
+        rows = int(asked["between"])
+        return Request(rows, columns, _negative(model, spec, negative, rows, guided), Interpolation())
+    several = max(len(texts or [""]), len(labels or [0]), edited.rows)
+    columns = {}
     if texts is not None:
         columns["text"] = [text for text in _spread(texts, several, "prompt") for _ in range(n)]
     if labels is not None:
         columns["label"] = torch.tensor(_spread(labels, several, "label")).repeat_interleave(n)
-    return Request(several * n, columns, _negative(model, spec, asked.get("negative"), several * n, bool(guidance)))
+    index = torch.tensor(_spread(list(range(edited.rows)), several, "input")).repeat_interleave(n)
+    columns |= rows_of(edited.columns, index)
+    columns |= _source(model, spec, asked.get("source"), several * n)
+    refuse_two_targets(guidance, columns)
+    return Request(several * n, columns, _negative(model, spec, negative, several * n, guided), edited.edit)
 
 
 def _listed(value: Any) -> list[Any]:
@@ -132,11 +146,23 @@ def _negative(model: DiffusionModel, spec: DataSpec, value: Any, rows: int, guid
         return None
     if not guided:
         raise DiffkitError("negative does nothing without guidance: choose one with guidance=[...]")
+    return _one(model, spec, "negative", value, rows)
+
+
+def _source(model: DiffusionModel, spec: DataSpec, value: Any, rows: int) -> Batch:
+    """The column of what the given rows are, where that is not what they are to be."""
+    if value is None:
+        return {}
+    return {name + TO: column for name, column in _one(model, spec, "source", value, rows).items()}
+
+
+def _one(model: DiffusionModel, spec: DataSpec, key: str, value: Any, rows: int) -> Batch:
+    """The same text, or the same label for models without text, in every row."""
     if "text" in model.conditioners.keys:
         return {"text": [str(value)] * rows}
     if "label" not in model.conditioners.keys:
-        raise DiffkitError(f"negative means nothing to this model, which {_conditioned(model)}")
+        raise DiffkitError(f"{key} means nothing to this model, which {_conditioned(model)}")
     labels = _labels(value, spec) or []
     if len(labels) != 1:
-        raise DiffkitError(f"negative={value}: give one label")
+        raise DiffkitError(f"{key}={value}: give one label")
     return {"label": torch.tensor(labels * rows)}

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -21,23 +22,35 @@ def read_rows(path: str | Path, spec: DataSpec) -> Batch:
     A .csv has one column for each number of a row; with a first line of names it may have a column `label`, or `text`.
     Raises `DiffkitError` for a file that cannot be read, or whose rows are none of these data.
     """
-    file = Path(path).expanduser()
-    if not file.is_file():
-        raise DiffkitError(f"file={path}: there is no such file")
-    try:
-        columns = {".npz": _npz, ".csv": _csv}[file.suffix.lower()](file)
-    except KeyError:
-        raise DiffkitError(f"file={path}: rows are read from .npz and .csv files alone") from None
-    except (OSError, ValueError) as error:
-        raise DiffkitError(f"file={path} cannot be read: {' '.join(str(error).split())}") from None
-    if "x" not in columns:
-        raise DiffkitError(f"file={path} has no array x: save the rows as x, in the data's own units")
+    columns = read_columns(path, f"file={path}")
     return checked_rows(columns.pop("x"), columns, spec, f"file={path}")
 
 
-def checked_rows(x: Any, columns: Mapping[str, Any], spec: DataSpec, where: str) -> dict[str, Any]:
+def read_columns(path: str | Path, where: str) -> dict[str, Any]:
+    """The arrays of an .npz or .csv file, of which one is `x`; an empty entry of a .csv is NaN.
+
+    Raises `DiffkitError`, with `where` it was asked for, for a file that cannot be read.
+    """
+    file = Path(path).expanduser()
+    if not file.is_file():
+        raise DiffkitError(f"{where}: there is no such file")
+    try:
+        columns = {".npz": _npz, ".csv": _csv}[file.suffix.lower()](file)
+    except KeyError:
+        raise DiffkitError(f"{where}: rows are read from .npz and .csv files alone") from None
+    except (OSError, ValueError, BadZipFile) as error:
+        raise DiffkitError(f"{where} cannot be read: {' '.join(str(error).split())}") from None
+    if "x" not in columns:
+        raise DiffkitError(f"{where} has no array x: save the rows as x, in the data's own units")
+    return columns
+
+
+def checked_rows(
+    x: Any, columns: Mapping[str, Any], spec: DataSpec, where: str, missing: bool = False, between: bool = False
+) -> dict[str, Any]:
     """`x` (b, *shape), or flat (b, numbers), and the columns of the data's conditions, as a batch in float64.
 
+    NaN is allowed where values may be `missing`, and values `between` the levels of discrete data where that is said.
     Raises `DiffkitError` for another shape, for values that are not finite, out of bounds, or between the levels of
     discrete data, and for columns that do not fit.
     """
@@ -49,14 +62,15 @@ def checked_rows(x: Any, columns: Mapping[str, Any], spec: DataSpec, where: str)
         values = values.reshape(-1, *spec.shape)
     if tuple(values.shape[1:]) != tuple(spec.shape) or not len(values):
         raise DiffkitError(f"{where}: x is of shape {tuple(values.shape)}, and must be (rows, {_shape(spec)})")
-    _refuse(values, ~values.isfinite(), where, "is not a finite number")
+    finite = values.isfinite() | (values.isnan() if missing else torch.tensor(False))
+    _refuse(values, ~finite, where, "is not a finite number")
     for bound, beyond in ((spec.low, torch.lt), (spec.high, torch.gt)):
         if bound is not None:
             _refuse(values, beyond(values, bound), where, f"is not from {spec.low} to {spec.high} {spec.unit}".rstrip())
-    if spec.quantum is not None:
+    if spec.quantum is not None and not between:
         level = (values - (spec.low or 0)) / spec.quantum
-        between = (level - level.round()).abs() > 1e-3
-        _refuse(values, between, where, f"is between the levels, which are {spec.quantum:g} {spec.unit} apart")
+        off = (level - level.round()).abs() > 1e-3
+        _refuse(values, off, where, f"is between the levels, which are {spec.quantum:g} {spec.unit} apart")
     kept = {name: _column(name, columns[name], len(values), spec, where) for name in spec.conditions if name in columns}
     return {"x": values, **kept}
 
@@ -98,13 +112,14 @@ def _csv(file: Path) -> dict[str, Any]:
         raise ValueError("its lines have different numbers of entries")
     table: NDArray[np.str_] = np.array(rows, dtype=str).reshape(len(rows), -1)
     beside = [i for i, name in enumerate(names) if name in ("label", "text")]
-    x = np.delete(table, beside, axis=1).astype(np.float64)
+    entries = np.char.strip(np.delete(table, beside, axis=1))
+    x = np.where(entries == "", "nan", entries).astype(np.float64)
     return {"x": x, **{names[i]: np.char.strip(table[:, i]) for i in beside}}
 
 
 def _is_number(text: str) -> bool:
     try:
-        float(text)
+        float(text.strip() or "nan")
     except ValueError:
         return False
     return True

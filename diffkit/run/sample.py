@@ -1,7 +1,8 @@
 """Sampling from a saved run: a Lightning predict over rows of id, seed and conditions."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from diffkit.core.cost import Cost
 from diffkit.core.data import Data
 from diffkit.core.errors import DiffkitError
 from diffkit.run import pictures
+from diffkit.run.edit import GIVEN, KNOWN, TO
 from diffkit.run.folder import write_yaml
 from diffkit.run.generate import Sampling
 from diffkit.run.logging import record
@@ -29,6 +31,9 @@ from diffkit.run.saved import Saved, open_run
 from diffkit.run.shards import Shards
 
 SETTINGS = ("n", "seed", "ema", "batch_size", "prompt", "prompts", "label", "negative", "sampler", "grid", "guidance")
+EDITS = ("input", "strength", "mask", "repaint", "jump", "invert", "source", "between", "vary", "variation")
+DEFAULT = 64
+"""The number of samples where nothing is given to be edited."""
 
 
 def sample(cfg: DictConfig) -> Path:
@@ -42,7 +47,10 @@ def sample(cfg: DictConfig) -> Path:
     saved = open_run(asked["run"], asked.get("ema"))
     sampling = Sampling(*build_sampling(asked, saved.spec))
     sampling.check(saved.model)
+    if asked["n"] is None and asked.get("input") is None and asked.get("between") is None:
+        asked["n"] = DEFAULT
     rows = request(saved.model, saved.spec, asked, sampling.guidance)
+    sampling = replace(sampling, edit=rows.edit)
     data = saved.data()
     out = Path(asked["out"]).expanduser() if asked.get("out") else saved.folder / "samples"
     settings = _settings(asked, saved, rows)
@@ -69,7 +77,8 @@ def _predict(
         print(f"{predictor.rows.rows} samples: {price}")
     own: int = sum(predictor.missing(trainer.global_rank, trainer.world_size).values())
     if predictor.missing(0, 1):
-        with progress(own, predictor.sampling.grid.steps, trainer.is_global_zero) as predictor.watch:
+        steps = predictor.sampling.steps(predictor.model, predictor.spec)
+        with progress(own, steps, trainer.is_global_zero) as predictor.watch:
             trainer.predict(predictor, return_predictions=False)
     trainer.strategy.barrier("all batches are written")
     if trainer.is_global_zero:
@@ -114,8 +123,12 @@ def _settings(asked: Mapping[str, Any], saved: Saved, rows: Request) -> dict[str
     chosen = {name: asked.get(name) for name in SETTINGS} | {"seed": seed, "batch_size": batch_size}
     if asked.get("prompts"):
         chosen["prompts"] = list(dict.fromkeys(rows.columns["text"]))
+    edits = {name: asked[name] for name in EDITS if asked.get(name) is not None}
+    if edits:
+        read = [rows.columns[name] for name in ("x", GIVEN, GIVEN + TO, KNOWN) if name in rows.columns]
+        edits["sha256"] = sha256(b"".join(column.numpy().tobytes() for column in read)).hexdigest()
     precision = str((asked.get("trainer") or {}).get("precision", "32-true"))
-    return {"run": str(saved.config["diffkit"]["sha256"]), **chosen, "precision": precision}
+    return {"run": str(saved.config["diffkit"]["sha256"]), **chosen, **edits, "precision": precision}
 
 
 def _trainer(asked: Mapping[str, Any], out: Path) -> Trainer:

@@ -38,6 +38,7 @@ _PARTS = {
     "conditioner": {
         "class": "conditioners.label:ClassLabel",
         "text": "conditioners.text:Text",
+        "low_resolution": "conditioners.low_resolution:LowResolution",
     },
     "guidance": {
         "cfg": "guidance.cfg:Cfg",

@@ -17,11 +17,15 @@ from diffkit.core.types import Shape
 
 SHAPES: tuple[Shape, ...] = ((1, 8, 8), (3, 4, 6), (2,), (5,), (2, 12), (1, 4, 4, 4))
 """The shapes that a network or a codec is tried with: it is for some of them, and refuses the others."""
-CONDITIONS = (ConditionSpec(), ConditionSpec(vector=3), ConditionSpec(sequence=4), ConditionSpec(5, 4))
+CONDITIONS = (ConditionSpec(), ConditionSpec(vector=3), ConditionSpec(sequence=4), ConditionSpec(5, 4, 2))
 CLASSES = 10
 SPEC = DataSpec((2,), {"label": CLASSES, "text": None}, "grey level", (8.0,), (4.0,), 0.0, 16.0)
 """Of the data of which a guidance is told."""
-BATCH = {"label": torch.tensor([3, 0, 3, 9]), "text": ["three", "", "a handwritten 3", "nine or ten"]}
+BATCH = {
+    "label": torch.tensor([3, 0, 3, 9]),
+    "text": ["three", "", "a handwritten 3", "nine or ten"],
+    "x": torch.linspace(-2, 2, 256).reshape(4, *SHAPES[0]),
+}
 """What a conditioner is tried with."""
 TINY = {
     "width": 8,
