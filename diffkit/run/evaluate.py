@@ -62,6 +62,8 @@ def evaluate_model(
 def suiting(metrics: Mapping[str, Any], conditional: bool) -> dict[str, Any]:
     """Those of the metrics that judge what was drawn; raises `DiffkitError` for one that judges no samples at all."""
     for name, metric in metrics.items():
+        if isinstance(metric, ModelMetric):
+            raise DiffkitError(f"metric={name} measures a model and no samples: use diffkit evaluate metric=[{name}]")
         if not isinstance(metric, SampleMetric):
             raise DiffkitError(f"metric={name} is no SampleMetric: its class must implement diffkit.core.SampleMetric")
     return {name: metric for name, metric in metrics.items() if conditional or not metric.conditional}

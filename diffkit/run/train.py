@@ -23,6 +23,7 @@ from diffkit.core.noise import key
 from diffkit.run import bundle, closing, resume
 from diffkit.run.callbacks import Preview, Stop
 from diffkit.run.checkpoint import Checkpoints
+from diffkit.run.evaluate import suiting
 from diffkit.run.folder import RunFolder, write_yaml
 from diffkit.run.generate import Sampling
 from diffkit.run.logging import build_loggers
@@ -102,6 +103,7 @@ def _prepare(composed: dict[str, Any], overrides: Sequence[str]) -> Job:
     torch.default_generator.manual_seed(key("init", choices["seed"]))
     parts = build(choices)
     Sampling(parts.sampler, parts.grid).check(parts.model)
+    suiting(parts.metrics, conditional=True)
     made = provenance(parts.data, choices)
     if point:
         resume.refuse_other_data(point, made["data"])

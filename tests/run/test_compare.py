@@ -156,7 +156,7 @@ def test_points_that_fail_do_not_stop_the_others(
         (["ema=0.4,0.5"], "ema=0.4 is not allowed"),
         (["-m", "grid.steps=1,2"], "leave -m out"),
         (["n=1"], "at least 2 samples"),
-        (["metric=[likelihood]"], "metric=likelihood is no SampleMetric"),
+        (["metric=[likelihood]"], "metric=likelihood measures a model and no samples"),
         (["grid.steps=1,2", "run=a,b"], "run"),
     ],
 )

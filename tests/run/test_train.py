@@ -115,3 +115,9 @@ def test_two_processes_share_each_batch(run: Run) -> None:
         "6",
         "8",
     ]
+
+
+def test_a_metric_of_the_model_itself_is_refused_before_training(run: Run) -> None:
+    with pytest.raises(DiffkitError, match="metric=likelihood measures a model and no samples: use diffkit evaluate"):
+        run("metric=[likelihood]")
+    assert not list(Path.cwd().glob("runs/*"))
