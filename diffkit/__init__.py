@@ -50,7 +50,8 @@ def load_model(
 ) -> "Network":
     """The network that a run or bundle holds: a `DiffusionModel`, or what another task trained (a classifier).
 
-    `ema` and `update` choose another average of a `DiffusionModel`, as `load` does. Raises `DiffkitError` as `load` does, and if it was trained on data of another `spec` than the one given.
+    `ema` and `update` choose another average of a `DiffusionModel`, as `load` does. Raises `DiffkitError` as `load`
+    does, and if the network sees other data than those of `spec`: of another shape, unit or standardisation.
     """
     from diffkit.pipeline import load_model
 
