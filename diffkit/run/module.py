@@ -13,9 +13,9 @@ from torch import Tensor, distributed, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.optim import Optimizer
 
-from diffkit.core.data import Data
+from diffkit.core.data import Data, DataSpec
 from diffkit.core.errors import DiffkitError, RunFailed
-from diffkit.core.model import DiffusionModel
+from diffkit.core.model import DiffusionModel, Network
 from diffkit.core.noise import generator, key
 from diffkit.core.objective import AdaptiveDensity, TimeDensity, Weighting
 from diffkit.core.types import Batch, Fraction, Natural, Shape
@@ -40,7 +40,7 @@ class Task(LightningModule, ABC):
 
     def __init__(
         self,
-        model: DiffusionModel,
+        model: Network,
         density: TimeDensity,
         weighting: Weighting,
         optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
@@ -81,16 +81,28 @@ class Task(LightningModule, ABC):
     @abstractmethod
     def losses(
         self,
-        model: DiffusionModel,
+        model: Any,
         batch: Batch,
         t: Float[Tensor, " b"],
         eps: Float[Tensor, " b *e"],
         keep: Bool[Tensor, "c b"] | None,
     ) -> tuple[Float[Tensor, " b"], Float[Tensor, " b"]]:
-        """The loss of each row under `model` (the one that learns, or its average), and the log-SNR it is for.
+        """The loss of each row under `model` (what learns, or its average), and the log-SNR it is for.
 
         Everything random is given, as to `DiffusionModel.loss`: times, noise, and which conditions each row keeps.
         """
+
+    @staticmethod
+    def trained(model: DiffusionModel, spec: DataSpec) -> Network:
+        """What the task trains, from the model that the config's parts make: by default the model itself.
+
+        A bundle is loaded by it. Another task gives its constructor's `super().__init__` the same.
+        """
+        return model
+
+    def held_out(self, model: Any, batch: Batch, eps: Float[Tensor, " b *e"]) -> dict[str, Tensor]:
+        """More figures of held-out rows under `model`, the average, beside the loss: logged as `val_<name>`."""
+        return {}
 
     def check(self, trainer: Trainer) -> None:
         """Raise `DiffkitError` if this trainer cannot train the task; called before a run begins."""
@@ -189,7 +201,9 @@ class Task(LightningModule, ABC):
         eps = torch.randn(len(x), *self.shape, generator=stream).to(x.device)
         t = self.density(self.model.schedule, u.to(x.device))
         losses, _ = self.losses(self.ema, batch, t, eps, None)
-        self.log("val_loss", self._mean(losses, t), batch_size=len(x), sync_dist=True, logger=False)
+        figures = {"loss": self._mean(losses, t), **self.held_out(self.ema, batch, eps)}
+        for name, value in figures.items():
+            self.log(f"val_{name}", value, batch_size=len(x), sync_dist=True, logger=False)
 
     def rate(self, update: int) -> float:
         """The learning rate of the given update, as a share of the peak."""
