@@ -22,7 +22,6 @@ from diffkit.core.sampler import Sampler
 from diffkit.core.types import Batch
 from diffkit.run import pictures
 from diffkit.run.bundle import load as open_bundle
-from diffkit.run.edit import Method
 from diffkit.run.generate import Sampling, evaluating, generate
 from diffkit.run.request import request
 from diffkit.run.rows import checked_rows
@@ -105,7 +104,7 @@ class Pipeline:
         mask: Any = None,
         repaint: int | None = None,
         jump: int | None = None,
-        invert: Method | None = None,
+        invert: str | None = None,
         source: str | int | None = None,
         between: int | None = None,
         n: int | None = None,

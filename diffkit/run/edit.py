@@ -97,7 +97,8 @@ class ImageToImage(Edit):
         if t >= walk.times[0]:
             return walk
         alpha, sigma = (c.item() for c in walk.schedule(t))
-        return replace(walk, times=cut(walk.times, t), x=alpha * encode(columns[GIVEN]) + sigma * walk.eps)
+        times = cut(walk.times, t) if sigma else walk.times[-1:]
+        return replace(walk, times=times, x=alpha * encode(columns[GIVEN]) + sigma * walk.eps)
 
 
 def cut(times: Float[Tensor, " n"], t: Float[Tensor, ""]) -> Float[Tensor, " m"]:
