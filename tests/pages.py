@@ -7,8 +7,11 @@ page's blocks share; `<!-- run + trainer.max_steps=2 -->` appends overrides to e
 is run and not shown. Of a console block, the lines after a command are its output, where `...` stands for anything.
 """
 
+import atexit
+import json
 import os
 import re
+import shlex
 import site
 import subprocess
 import sys
@@ -71,6 +74,40 @@ def matches(shown: str, printed: str) -> bool:
     return True
 
 
+STARTED = """
+import json, os, site, sys
+import hydra_zen, lightning, matplotlib, scipy.integrate, sklearn.datasets, torch, torchmetrics, wandb
+for line in sys.stdin:
+    order = json.loads(line)
+    child = os.fork()
+    if not child:
+        break
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+else:
+    sys.exit()
+out = os.open(order["out"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+for number, file in enumerate((os.open(os.devnull, os.O_RDONLY), out, out)):
+    os.dup2(file, number)
+os.chdir(order["here"])
+os.environ.update(order["env"])
+site.addsitedir(order["packages"])
+sys.argv = order["words"]
+if sys.argv[0] == "python":
+    exec(compile(sys.argv[2], "<page>", "exec"), {"__name__": "__main__"})
+else:
+    from diffkit.cli import main
+    main()
+"""
+"""A Python that has loaded the slow libraries, and runs each command that it is sent in a fork of its own."""
+
+
+@cache
+def started() -> "subprocess.Popen[str]":
+    server = subprocess.Popen([sys.executable, "-c", STARTED], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    atexit.register(server.communicate)
+    return server
+
+
 class Reader:
     """A reader of one page: a folder, and an environment where what is installed harms no other."""
 
@@ -78,8 +115,8 @@ class Reader:
         self.here, own = folder / "here", folder / "own"
         self.here.mkdir()
         venv.create(own, symlinks=True)
-        (packages,) = own.glob("lib/python*/site-packages")
-        (packages / "outer.pth").write_text(
+        (self.packages,) = own.glob("lib/python*/site-packages")
+        (self.packages / "outer.pth").write_text(
             "".join(f"import site; site.addsitedir({p!r})\n" for p in site.getsitepackages())
         )
         for name in ("diffkit", "pip", "pytest"):  # as pip would have written them for this environment
@@ -88,19 +125,38 @@ class Reader:
             (own / "bin" / name).chmod(0o755)
         path = f"{own / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}"
         offline = {"PIP_NO_INDEX": "1", "PIP_NO_BUILD_ISOLATION": "0", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
-        self.env = os.environ | offline | {"PATH": path, "COLUMNS": "120"}
+        self.env = dict(os.environ) | offline | {"PATH": path, "COLUMNS": "120"}
 
     def run(self, command: list[str] | str, status: int = 0) -> str:
         """What a command prints, as a user sees it; its exit status must be the given one. `cd` stays in effect."""
-        if isinstance(command, str) and command.startswith("cd "):
-            self.here = self.here / command.split()[1]
+        words = shlex.split(command, comments=True) if isinstance(command, str) else command
+        if words[0] == "cd":
+            self.here = self.here / words[1]
             return ""
-        done = subprocess.run(
-            command, shell=isinstance(command, str), cwd=self.here, env=self.env, stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300,
-        )  # fmt: skip
-        assert done.returncode == status, f"{command}\n{done.stdout}"
-        return done.stdout
+        if words[0] in ("diffkit", "python") and not {"|", "||", "&&", ">"} & set(words):
+            found, printed = self._forked(words)
+        else:
+            done = subprocess.run(
+                command, shell=True, cwd=self.here, env=self.env, stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300,
+            )  # fmt: skip
+            found, printed = done.returncode, done.stdout
+        assert found == status, f"{command}\n{printed}"
+        return printed
+
+    def _forked(self, words: list[str]) -> tuple[int, str]:
+        """Exit status and output of a command, without the seconds that a new process takes to load torch."""
+        out, server = self.packages / "out", started()
+        assert server.stdin and server.stdout
+        order = {
+            "words": words,
+            "here": str(self.here),
+            "env": self.env,
+            "packages": str(self.packages),
+            "out": str(out),
+        }
+        print(json.dumps(order), file=server.stdin, flush=True)
+        return int(server.stdout.readline()), out.read_text(encoding="utf-8")
 
 
 @cache
