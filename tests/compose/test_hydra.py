@@ -129,7 +129,7 @@ REFUSED = {
     "seed=${nope}": "seed: Interpolation key 'nope' not found",
     "sampler=ddim,heun": "--multirun",
     "seed=1 seed=2": "seed is given twice",
-    "+conditioner.class.width=3": "conditioner names no part",
+    "+conditioner.class.width=3": r"conditioner\.class has values, but is not chosen: add class to conditioner=",
     "trainer._target_=os.system": "_target_=os.system is not allowed",
     "+sampler._target_=os.system": "_target_=os.system is not allowed",
     "+data.x.y._target_=os.system": "_target_=os.system is not allowed",

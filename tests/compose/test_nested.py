@@ -12,6 +12,7 @@ from strangers import Install, entry
 from diffkit import compose, create
 from diffkit.compose.build import build_sampling, part
 from diffkit.compose.report import report
+from diffkit.core.data import DataSpec
 from diffkit.core.errors import DiffkitError
 from diffkit.run import bundle
 from diffkit.standard.samplers.ddim import Ddim
@@ -149,7 +150,7 @@ def test_values_of_another_kind_are_explained_by_their_own_part(mine: None) -> N
 def test_within_a_part_of_a_list(mine: None) -> None:
     cfg = compose(["guidance=[cfg,where]", "sampler@guidance.where.base=heun"])
     assert cfg.guidance.where._part_ == "where" and cfg.guidance.where.base._part_ == "heun"
-    assert build_sampling(cfg)[2][1].base == Heun()
+    assert build_sampling(cfg, DataSpec((2,)))[2][1].base == Heun()
 
 
 def test_a_part_that_must_be_chosen(mine: None) -> None:
@@ -179,7 +180,7 @@ def test_a_saved_runs_own_choice_comes_back_whole_and_can_be_changed(mine: None,
     assert compose([run, "sampler.base.eta=0.75"], "sample").sampler.base.eta == 0.75
     assert compose([run], "sample").guidance.where.base == {"_part_": "ddim", "eta": 0.0}
     cfg = compose([run, "sampler=twice", "sampler@sampler.base=heun"], "sample")
-    assert build_sampling(cfg)[0].base == Heun()
+    assert build_sampling(cfg, DataSpec((2,)))[0].base == Heun()
 
 
 @pytest.mark.parametrize(

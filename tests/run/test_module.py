@@ -142,7 +142,7 @@ def test_v_is_trained(run: Run) -> None:
 
 
 def test_a_variance_that_was_not_learned_is_refused_before_any_work(run: Run) -> None:
-    sentence = "has not learned: choose another sampler.variance, or train with learn_variance=true"
+    sentence = "has not learned: choose another variance, or train with learn_variance=true"
     with pytest.raises(DiffkitError, match=sentence):
         run("out=none", *VARIANCE[1:])
     assert not Path("none").exists()
