@@ -52,21 +52,21 @@ class Sample:
     """A file with one prompt a line."""
     label: Natural | list[Natural] | None
     """A class, or a list of them."""
-    negative: str | Natural | None
+    negative: Natural | str | None
     """A prompt (or a class) to steer away from; it takes the null's place in guidance."""
     input: str | list[str] | None
     """Rows to edit, or small pictures to enlarge: .npz, .csv, .png; NaN where a number is missing."""
     strength: Fraction | None
     """Image-to-image: from input with noise, this share of the variance; log-SNR log((1 - strength) / strength)."""
-    mask: str | Natural | list[Natural] | None
+    mask: Natural | list[Natural] | str | None
     """Inpainting: where input is drawn anew; left, right, top, bottom, center, columns' numbers, or a file."""
     repaint: Count | None
-    """How many times RePaint makes each jump of the inpainting; by default 1, which is replacement alone."""
+    """How many times RePaint makes each jump of the inpainting; by default 10; 1 is replacement alone."""
     jump: Count | None
     """The steps of a jump; by default 1."""
     invert: Literal["exact", "ddim"] | None
     """From the noise that input comes from, found by the leapfrog (exact) or by DDIM backwards."""
-    source: str | Natural | None
+    source: Natural | str | None
     """The prompt (or class) under which invert finds the noise; by default that of the sample."""
     between: Count | None
     """How many samples from one end to the other: of two rows of input, two prompts or two labels."""

@@ -115,7 +115,7 @@ def cut(times: Float[Tensor, " n"], t: Float[Tensor, ""]) -> Float[Tensor, " m"]
 class Inpainting(Edit):
     """The known numbers of each row stay, and the others are drawn to suit them; see `Inpaint`."""
 
-    repeats: Count = 1
+    repeats: Count = 10
     jump: Count = 1
 
     def __call__(self, walk: Walk, columns: Batch, encode: Callable[[Tensor], Tensor]) -> Walk:

@@ -102,7 +102,7 @@ def _inpainting(model: DiffusionModel, spec: DataSpec, asked: Mapping[str, Any],
         if bool(wrong.any()):
             raise DiffkitError(f"row {int(wrong.nonzero()[0])} of input {why}: leave it out of what is inpainted")
     repeats, jump = asked.get("repaint"), asked.get("jump")
-    edit = Inpainting(1 if repeats is None else repeats, 1 if jump is None else jump)
+    edit = Inpainting(**{key: value for key, value in (("repeats", repeats), ("jump", jump)) if value is not None})
     return Editing(edit, {GIVEN: x, KNOWN: ~drawn})
 
 

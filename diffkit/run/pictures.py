@@ -15,6 +15,7 @@ from torch import Tensor
 from diffkit.core.data import Data, DataSpec
 from diffkit.core.errors import DiffkitError
 from diffkit.core.types import Batch
+from diffkit.run.edit import GIVEN, KNOWN, SHARE
 from diffkit.run.generate import Film
 
 _SIZE = 13
@@ -28,6 +29,9 @@ def grid(data: Data, x: Float[Tensor, " b *d"], columns: Batch, limit: int = 64)
     that are points (of one axis) share panels, one for each caption.
     """
     captions = caption(columns, len(x))
+    before = _before(data.spec, columns)
+    if before is not None:
+        return _both(data, before, x if len(data.spec.shape) == 1 else x[:limit], captions)
     names = list(dict.fromkeys(captions))
     groups = [[i for i, c in enumerate(captions) if c == name] for name in names]
     if len(data.spec.shape) == 1:
@@ -40,6 +44,23 @@ def grid(data: Data, x: Float[Tensor, " b *d"], columns: Batch, limit: int = 64)
         return data.draw(torch.stack([x[[group[i] for group in groups]] for i in range(rows)]), names)
     lines = [slice(i, i + _COLUMNS) for i in range(0, min(len(x), limit), _COLUMNS)]
     return pile([data.draw(x[line][None], captions[line]) for line in lines])
+
+
+def _before(spec: DataSpec, columns: Batch) -> Tensor | None:
+    """What each sample was made of; unknown numbers are in the middle of the data's range. None if there is nothing."""
+    if SHARE in columns or not (GIVEN in columns or "x" in columns):
+        return None
+    given: Tensor = columns[GIVEN] if GIVEN in columns else spec.restore(columns["x"])
+    middle = sum(spec.mean) / len(spec.mean) if spec.low is None or spec.high is None else (spec.low + spec.high) / 2
+    return given.where(columns[KNOWN], middle) if KNOWN in columns else given
+
+
+def _both(data: Data, before: Tensor, x: Tensor, captions: Sequence[str]) -> Image.Image:
+    """Pictures in lines, each below what was given; points in two panels."""
+    if len(data.spec.shape) == 1:
+        return data.draw(torch.stack([before[: len(x)].to(x), x])[None], ["given", "samples"])
+    lines = [slice(i, i + _COLUMNS) for i in range(0, len(x), _COLUMNS)]
+    return pile([data.draw(torch.stack([before[line].to(x), x[line]]), captions[line]) for line in lines])
 
 
 def strip(data: Data, film: Film) -> Image.Image:

@@ -2,7 +2,7 @@
 
 import torch
 
-from diffkit.core.condition import Condition, ConditionSpec, choose, merge, merge_specs, stack
+from diffkit.core.condition import Condition, ConditionSpec, choose, merge, merge_specs, mix, stack
 
 
 def sequence(rows: int, tokens: int, width: int, value: float = 1.0) -> Condition:
@@ -46,3 +46,14 @@ def test_choose_row_by_row() -> None:
 
 def test_map() -> None:
     assert (sequence(1, 2, 3).map(lambda a: a[:, :1]).mask == torch.ones(1, 1)).all()
+
+
+def test_a_mixture_of_two_conditions_ends_in_either():
+    g = torch.Generator().manual_seed(0)
+    a = Condition(torch.randn(3, 2, generator=g), torch.randn(3, 2, 4, generator=g), torch.ones(3, 2, dtype=torch.bool))
+    b = Condition(torch.randn(3, 2, generator=g), torch.randn(3, 3, 4, generator=g), torch.ones(3, 3, dtype=torch.bool))
+    mixed = mix(a, b, torch.tensor([0.0, 0.25, 1.0]))
+    assert torch.equal(mixed.vector[0], a.vector[0]) and torch.equal(mixed.vector[2], b.vector[2])
+    torch.testing.assert_close(mixed.vector[1], 0.75 * a.vector[1] + 0.25 * b.vector[1])
+    assert mixed.mask.tolist() == [[True, True, False], [True, True, True], [True, True, True]]
+    torch.testing.assert_close(mixed.sequence[1, 2], 0.25 * b.sequence[1, 2])

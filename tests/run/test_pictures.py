@@ -118,3 +118,15 @@ def test_a_picture_is_written_whole(digits, tmp_path):
     with pytest.raises(DiffkitError, match="cannot write"):
         save(picture, tmp_path / "no" / "a.png")
     assert np.asarray(picture).shape[2] == 3
+
+
+def test_what_was_given_stands_above_each_picture_and_what_is_unknown_is_grey(digits):
+    x = torch.full((3, 1, 8, 8), 16.0)
+    known = torch.ones(3, 1, 8, 8, dtype=torch.bool)
+    known[..., :4] = False
+    columns = {"given": torch.zeros(3, 1, 8, 8), "known": known, "text": ["one", "two", "six"]}
+    plain = np.asarray(grid(digits, x, {"text": columns["text"]}))
+    both = np.asarray(grid(digits, x, columns))
+    assert both.shape[1] == plain.shape[1] and both.shape[0] - plain.shape[0] == 80 + 3
+    top = both.shape[0] - 2 * 83 + 40
+    assert abs(int(both[top, 20, 0]) - 128) <= 1 and both[top, 70, 0] == 0 and both[top + 83, 20, 0] == 255
