@@ -52,6 +52,7 @@ def test_refusals_are_those_known() -> None:
         ("denoiser", "unet"): "moons",
         ("denoiser", "dit"): "moons",
         ("conditioner", "text"): "moons",
+        ("conditioner", "low_resolution"): "moons",
         ("guidance", "static_threshold"): "moons",
         ("guidance", "dynamic_threshold"): "moons",
     }
