@@ -155,6 +155,8 @@ def build_model(cfg: Node, spec: DataSpec, device: str = "cpu") -> DiffusionMode
     other or the data.
     """
     schedule = part("schedule", cfg["schedule"])
+    with _explained(registry().entry("schedule", part_name("schedule", cfg["schedule"]))):
+        schedule.span()  # it gives alpha and sigma at all
     prediction = part("prediction", cfg["prediction"], schedule=schedule)
     with torch.device(device):
         codec: Codec = part("codec", cfg["codec"], shape=spec.shape)
@@ -179,6 +181,8 @@ def latent_shape(codec: Codec, spec: DataSpec) -> Shape:
 
 
 def _refuse_missing_column(conditioner: Conditioner, name: str, spec: DataSpec, data: str) -> None:
+    if "key" not in dir(conditioner):
+        raise DiffkitError(f"The {registry().entry('conditioner', name)} is not complete: it lacks key, its column.")
     if conditioner.key != "x" and conditioner.key not in spec.conditions:
         offered = ", ".join(map(repr, sorted(spec.conditions))) or "no conditions at all"
         raise DiffkitError(

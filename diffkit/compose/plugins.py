@@ -10,13 +10,14 @@ from dataclasses import dataclass, replace
 from functools import cache, partial
 from hashlib import sha256
 from importlib import util
+from inspect import isfunction
 from pathlib import Path
 from types import ModuleType
 from typing import TypeVar
 
 import pluggy
 
-from diffkit.compose.guard import filters_kept, guarded, time_limit
+from diffkit.compose.guard import contained, filters_kept, guarded, time_limit
 from diffkit.compose.hooks import API, Command, Component, Hooks, Kind
 from diffkit.compose.installed import Found, PluginWarning, allowed, installed
 from diffkit.core.errors import DiffkitError, nearest
@@ -122,10 +123,12 @@ def _import_file(file: Path) -> ModuleType:
 def _load(load: Callable[[], object], plugin: Plugin, limit: float | None) -> Plugin:
     """The plugin with what its hooks return, or with the error that keeps it from loading.
 
-    A plugin is foreign code: whatever it raises, `SystemExit` too, ends up in `error`.
+    A plugin is foreign code: whatever it raises, `SystemExit` too, ends up in `error`. One that the user named may take
+    its time: it may be the first that needs torch.
     """
+    guard = contained() if plugin.used else guarded(f"the plugin {plugin}", limit)
     try:
-        with filters_kept(), guarded(f"the plugin {plugin}", limit):
+        with filters_kept(), guard:
             found = load()
             plugin = replace(plugin, api=_api(found, plugin))
             with _registered(found) as hook:
@@ -196,6 +199,9 @@ def _refuse_strays(manager: pluggy.PluginManager, plugin: object) -> None:
     for name in hooks:
         if name not in marked and callable(getattr(plugin, name, None)):
             raise DiffkitError(f"its function {name!r} is not marked with @diffkit.hookimpl")
+    for name, value in vars(plugin).items() if isinstance(plugin, ModuleType) else ():
+        if name.startswith("diffkit_") and isfunction(value) and name not in hooks:
+            raise DiffkitError(f"its function {name!r} looks like a hook and is none: {nearest(name, hooks)}")
 
 
 T = TypeVar("T")

@@ -72,7 +72,7 @@ class Record:
             return f"give that file with --plugin {self.file}, or diffkit.use({self.file!r})"
         if not self.version:
             return f"give it to diffkit.use, as the run's {self.distribution} did"
-        return f'pip install "{self.distribution}=={self.version}"'
+        return f'pip install "{self.distribution}=={self.version}", or pip install -e FOLDER if you have its source'
 
     def matches(self, plugin: Plugin) -> bool:
         """Whether a plugin is this one, of whatever version."""

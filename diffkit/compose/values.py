@@ -95,7 +95,7 @@ def _fit(value: Any, hint: Any) -> Any:
         _require(type(value) is hint)
     elif origin in (dict, Mapping) or hint in (dict, Mapping):
         _require(isinstance(value, Mapping))
-    elif isinstance(hint, type) and hint is not object:
+    elif isinstance(hint, type) and hint not in (object, Any):
         _require(isinstance(value, hint | Mapping))  # an object: a mapping may stand for it
     return value
 

@@ -14,8 +14,11 @@ class ConditionSpec:
     """The width of each slot of a condition, or None where the slot is not used."""
 
     vector: int | None = None
+    """d, of `Condition.vector`."""
     sequence: int | None = None
+    """e, of the tokens in `Condition.sequence`."""
     spatial: int | None = None
+    """c, the channels of `Condition.spatial`."""
 
 
 @dataclass(frozen=True)
@@ -23,10 +26,13 @@ class Condition:
     """An encoded condition for b rows. A slot that is not used is None; `Condition()` conditions on nothing."""
 
     vector: Float[Tensor, "b d"] | None = None
+    """(b, d): one vector a row. Those of several conditioners are put side by side."""
     sequence: Float[Tensor, "b l e"] | None = None
+    """(b, l, e): tokens, always with a `mask`. Those of several conditioners follow each other, padded to one width."""
     mask: Bool[Tensor, "b l"] | None = None
-    """True where `sequence` holds a token."""
+    """(b, l): true where `sequence` holds a token; None where there is no sequence."""
     spatial: Float[Tensor, "b c *s"] | None = None
+    """(b, c, *s): channels over the data's own axes of space. Those of several conditioners are stacked."""
 
     def map(self, f: Callable[[Tensor], Tensor]) -> "Condition":
         """The condition with `f` applied to every tensor in it."""

@@ -13,7 +13,11 @@ from diffkit.core.types import Batch
 
 
 class Conditioner(nn.Module, ABC):
-    """Encodes one column of a batch. It knows nothing of dropout or of the null: those belong to the model."""
+    """Encodes one column of a batch. It knows nothing of dropout or of the null: those belong to the model.
+
+    Several are joined slot by slot, as `Condition` says. What it makes of a text must be the same in every process:
+    Python's own `hash` is not, `zlib.crc32` is.
+    """
 
     key: ClassVar[str]
     """The column it reads: `"label"` (b,) integers, `"text"` a list of b strings, `"x"`, or one that data offer."""

@@ -36,7 +36,12 @@ class State:
 
 
 class Sampler(ABC):
-    """Walks a grid of times from noise to data. A frozen dataclass that keeps nothing between calls."""
+    """Walks a grid of times from noise to data. A frozen dataclass that keeps nothing between calls.
+
+    `order` and `calls_per_step` may be properties that depend on its hyperparameters. In the last step sigma_s is
+    exactly 0: a method that would ask the denoiser there, or take its logarithm, makes a step of first order instead;
+    the order is measured before it.
+    """
 
     calls_per_step: int | None = 1
     """The denoiser's calls in one step, at most; None where they depend on the data or on the grid."""

@@ -15,7 +15,9 @@ class Schedule(ABC):
 
     $$ x_t = \alpha_t x_0 + \sigma_t \varepsilon $$
 
-    A schedule is a frozen dataclass. `sigma_0` is 0, and the log-SNR falls strictly in t.
+    A schedule is a frozen dataclass. `sigma_0` is 0, and the log-SNR falls strictly in t, in float64 too: neither alpha
+    nor sigma may be rounded to 0 between the ends. Only log-SNRs from -20 to 20 are used: where a formula's tail is
+    too steep beyond, let sigma (or alpha) fall in proportion to the time that is left.
     """
 
     @abstractmethod

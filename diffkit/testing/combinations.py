@@ -129,13 +129,18 @@ def train(choice: Choice) -> Trained:
     return Trained(model.eval(), spec, batch)
 
 
+def _rough(kind: str, name: str) -> dict[str, float]:
+    """Wide tolerances, for a part that has some: here it must work, and need not be exact."""
+    return {key: 0.1 for key in ("rtol", "atol") if key in hyperparameters(registry().load(kind, name))}
+
+
 def sample(trained: Trained, choice: Choice) -> None:
     """Two samples with the parts of the sampling kinds.
 
     Raises `DiffkitError` where the parts do not fit each other, and `AssertionError` for one that is not finite.
     """
     model, batch = trained.model, rows_of(trained.batch, torch.arange(2))
-    sampler, grid = (part(kind, tiny(kind, choice[kind])) for kind in ("sampler", "grid"))
+    sampler, grid = (part(kind, {**tiny(kind, choice[kind]), **_rough(kind, choice[kind])}) for kind in SAMPLING[:2])
     names = [choice["guidance"]] if choice["guidance"] != NONE else []
     guidances = [part("guidance", tiny("guidance", name), spec=trained.spec) for name in names]
     noise, times = Noise(0, [0, 1]), grid(model.schedule)

@@ -9,7 +9,7 @@ import torch
 
 from diffkit.compose.build import create, part
 from diffkit.compose.registry import registry
-from diffkit.compose.values import hyperparameters, parameters
+from diffkit.compose.values import hyperparameters
 from diffkit.core.condition import ConditionSpec
 from diffkit.core.data import Data, DataSpec
 from diffkit.core.schedule import Schedule
@@ -53,11 +53,17 @@ def tiny(kind: str, name: str) -> dict[str, Any]:
 
 @cache
 def schedules() -> tuple[Schedule, ...]:
-    """Every registered schedule that can be built from its defaults."""
-    names = registry().names("schedule")
-    classes = {name: registry().load("schedule", name) for name in names}
-    built = [name for name, cls in classes.items() if not any(p.required for p in parameters(cls).values())]
-    return tuple(create("schedule", name) for name in built)
+    """Every registered schedule that can be built from its defaults; a broken one fails alone, in its own contracts."""
+    return tuple(made for name in registry().names("schedule") if (made := _schedule(name)) is not None)
+
+
+def _schedule(name: str) -> Schedule | None:
+    try:
+        made: Schedule = create("schedule", name)
+        made.span()
+    except Exception:  # foreign code; a value that has no default is a DiffkitError
+        return None
+    return made
 
 
 def some_rows() -> Any:
