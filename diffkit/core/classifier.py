@@ -1,5 +1,7 @@
 """A classifier of noisy data: what is x_t going to be?"""
 
+import math
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -30,7 +32,7 @@ class NoisyClassifier(Network):
         self.codec: Codec = model.codec
         self.schedule: Schedule = model.schedule
         self.conditioners: Conditioners = model.conditioners
-        self.head = nn.Linear(int(torch.tensor(shape).prod()), classes)
+        self.head = nn.Linear(math.prod(shape), classes)
 
     def forward(self, x: Float[Tensor, " b *d"], logsnr: Float[Tensor, " b"]) -> Float[Tensor, "b k"]:
         """The logits of the classes for `x` of unit variance."""

@@ -8,6 +8,7 @@ from strangers import Install
 import diffkit
 from diffkit.compose.check import skeleton
 from diffkit.compose.plugins import load_plugins
+from diffkit.core.condition import ConditionSpec
 from diffkit.core.errors import DiffkitError
 from diffkit.testing import given
 
@@ -79,3 +80,16 @@ def test_a_function_that_looks_like_a_hook_and_is_none_is_refused(install: Insta
     install("mistyped", "def diffkit_component():\n    return []\n")
     with pytest.warns(UserWarning, match=r"mistyped 1\.2 .*'diffkit_component' looks like a hook.*diffkit_components"):
         load_plugins()
+
+
+@pytest.mark.usefixtures("install")
+def test_a_file_that_the_user_names_may_take_its_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """It may be the first that needs torch; an installed plugin is held to the limit."""
+    monkeypatch.setenv("DIFFKIT_PLUGIN_SECONDS", "0.2")
+    file = tmp_path / "slow.py"
+    file.write_text("import time\ntime.sleep(0.6)\n" + PARTS)
+    diffkit.use(file)
+    assert diffkit.create("denoiser", "bare", shape=(2,), condition=ConditionSpec())
+    assert "still loading" not in capfd.readouterr().err
