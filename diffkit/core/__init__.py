@@ -10,13 +10,20 @@ if TYPE_CHECKING:
     from diffkit.core.bound import variational_bound as variational_bound
     from diffkit.core.codec import Codec as Codec
     from diffkit.core.condition import Condition as Condition, ConditionSpec as ConditionSpec
-    from diffkit.core.conditioner import Conditioner as Conditioner
+    from diffkit.core.conditioner import Conditioner as Conditioner, Conditioners as Conditioners
     from diffkit.core.data import Data as Data, DataSpec as DataSpec
     from diffkit.core.denoiser import DenoiserNetwork as DenoiserNetwork
     from diffkit.core.errors import DiffkitError as DiffkitError
     from diffkit.core.evidence import Density as Density
     from diffkit.core.grid import Grid as Grid
-    from diffkit.core.guidance import Branches as Branches, Denoise as Denoise, Guidance as Guidance
+    from diffkit.core.guidance import (
+        Branches as Branches,
+        Denoise as Denoise,
+        Guidance as Guidance,
+        Ramp as Ramp,
+        check_ramp as check_ramp,
+        strength as strength,
+    )
     from diffkit.core.likelihood import log_likelihood as log_likelihood
     from diffkit.core.metric import (
         Figure as Figure,
@@ -24,7 +31,7 @@ if TYPE_CHECKING:
         ModelMetric as ModelMetric,
         SampleMetric as SampleMetric,
     )
-    from diffkit.core.model import DiffusionModel as DiffusionModel
+    from diffkit.core.model import DiffusionModel as DiffusionModel, Network as Network
     from diffkit.core.noise import Noise as Noise
     from diffkit.core.objective import (
         AdaptiveDensity as AdaptiveDensity,
@@ -59,16 +66,16 @@ _HOME = {
     "bound": ["variational_bound"],
     "codec": ["Codec"],
     "condition": ["Condition", "ConditionSpec"],
-    "conditioner": ["Conditioner"],
+    "conditioner": ["Conditioner", "Conditioners"],
     "data": ["Data", "DataSpec"],
     "denoiser": ["DenoiserNetwork"],
     "errors": ["DiffkitError"],
     "evidence": ["Density"],
     "grid": ["Grid"],
-    "guidance": ["Branches", "Denoise", "Guidance"],
+    "guidance": ["Branches", "Denoise", "Guidance", "Ramp", "check_ramp", "strength"],
     "likelihood": ["log_likelihood"],
     "metric": ["Figure", "Measured", "ModelMetric", "SampleMetric"],
-    "model": ["DiffusionModel"],
+    "model": ["DiffusionModel", "Network"],
     "noise": ["Noise"],
     "objective": ["AdaptiveDensity", "LearnedWeighting", "TimeDensity", "Weighting", "on_chain"],
     "prediction": ["Prediction", "convert"],

@@ -75,7 +75,8 @@ class Branches:
     def both(self, x_t: Tensor, t: Tensor, condition: Condition) -> tuple[Tensor, Tensor]:
         """x_0 given the condition and x_0 given the null (or the negative condition): one pass of twice the rows.
 
-        One pass suffices where the condition is the null itself: then both are the same tensor.
+        One pass suffices where the condition is the null itself: then both are the same tensor. What was asked before
+        is not asked again.
         """
         known = self._known(x_t, t, condition)
         if known is not None and known[1] is not None:
@@ -83,7 +84,10 @@ class Branches:
         if condition is self._null:
             x_0 = self(x_t, t, condition)
             return x_0, x_0
-        x_0, null, self._v = self._pair(x_t, t, condition)
+        if known is not None:
+            x_0, (null, _) = known[0], self._ask(x_t, t, self._null)
+        else:
+            x_0, null, self._v = self._pair(x_t, t, condition)
         self._asked, self._answers = (x_t, t, condition), (x_0, null)
         return x_0, null
 
@@ -124,6 +128,25 @@ class Branches:
                 return torch.autograd.grad(f(x).sum(), x)[0]
 
         return self._other(name, slope, x_t)
+
+    def gradient_through(
+        self, name: str, f: Callable[[Tensor], Tensor], x_t: Tensor, t: Tensor, condition: Condition
+    ) -> Tensor:
+        r"""The gradient of each row's f (b,) of its x_0 with respect to its x_t: through the bare model.
+
+        $$ \nabla_{x_t} f(\hat x_0(x_t)) = (\partial \hat x_0 / \partial x_t)^\top \nabla f(\hat x_0) $$
+
+        One pass of the model, which keeps its activations for as long as this takes; whoever asks for its x_0 after
+        this gets it from the same pass. And one call of the network that f asks.
+        """
+        known = self._known(x_t, t, condition)
+        with torch.enable_grad():
+            x = x_t.detach().requires_grad_()
+            x_0, v = self._ask(x, t, condition)
+        slope = torch.autograd.grad(x_0, x, self.gradient(name, f, x_0.detach()))[0]
+        self._asked, self._v = (x_t, t, condition), None if v is None else v.detach()
+        self._answers = (x_0.detach(), None if known is None else known[1])
+        return slope
 
 
 class Guidance(ABC):

@@ -49,11 +49,62 @@ def test_another_time_state_or_condition_is_asked_anew() -> None:
 
 
 def test_the_conditional_branch_alone_does_not_stand_for_both() -> None:
+    """The null is asked for; the conditional one is not asked again."""
     model = Model()
     branches, x_t = Branches(model, NULL, Quarter()), torch.zeros(3, 2)
-    branches(x_t, T, TOLD)
-    assert branches.both(x_t, T, TOLD)[1].mean() == 1.5
-    assert model.rows == [3, 6]
+    conditional = branches(x_t, T, TOLD)
+    first, null = branches.both(x_t, T, TOLD)
+    assert first is conditional and null.mean() == 1.5
+    assert model.rows == [3, 3]
+
+
+class Curved:
+    """x_0 = sin(c x_t); counts its rows, and notes where activations are kept for a gradient."""
+
+    def __init__(self) -> None:
+        self.rows: list[int] = []
+        self.graphs: list[bool] = []
+
+    def __call__(self, x_t: Tensor, t: Tensor, condition: Condition) -> Tensor:
+        assert condition.vector is not None
+        self.rows.append(len(x_t))
+        self.graphs.append(torch.is_grad_enabled())
+        return (condition.vector.double() * x_t).sin()
+
+
+def test_a_gradient_through_the_model_shares_its_pass() -> None:
+    """Of f = |x_0|^2: 2 c sin(c x) cos(c x). What is asked before or after costs what it would, but for x_0 itself."""
+    x_t = torch.randn(3, 2, dtype=torch.float64)
+    wanted = 8 * (4 * x_t).sin() * (4 * x_t).cos()
+    for before in (False, True):
+        model = Curved()
+        branches = Branches(model, NULL, Quarter())
+        with torch.no_grad():
+            null = branches.both(x_t, T, TOLD)[1] if before else None
+            slope = branches.gradient_through("f", lambda x_0: x_0.square().sum(1), x_t, T, TOLD)
+            torch.testing.assert_close(slope, wanted, rtol=1e-12, atol=1e-12)
+            x_0 = branches(x_t, T, TOLD)
+            torch.testing.assert_close(x_0, (4 * x_t).sin())
+            assert branches.both(x_t, T, TOLD)[0] is x_0 and not (x_0.requires_grad or slope.requires_grad)
+        torch.testing.assert_close(branches.both(x_t, T, TOLD)[1], x_t.sin())
+        assert null is None or branches.both(x_t, T, TOLD)[1] is null
+        assert (model.rows, model.graphs) == (([6, 3], [False, True]) if before else ([3, 3], [True, False]))
+
+
+def test_a_gradient_through_the_model_keeps_v() -> None:
+    x_t = torch.randn(3, 2, dtype=torch.float64)
+    asked = []
+
+    def answer(x: Tensor, t: Tensor, given: Condition) -> tuple[Tensor, Tensor]:
+        asked.append(len(x))
+        return x.square(), 3 * x
+
+    branches = Branches(WithVariance(answer), NULL, Quarter())
+    with torch.no_grad():
+        branches.gradient_through("f", lambda x_0: x_0.sum(1), x_t, T, TOLD)
+        v = branches.v(x_t, T, TOLD)
+    torch.testing.assert_close(v, 3 * x_t)
+    assert asked == [3] and not v.requires_grad
 
 
 def test_a_list_is_applied_in_order_in_one_pass() -> None:
