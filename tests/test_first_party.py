@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PLUGINS = sorted(path.parent for path in (ROOT / "plugins").glob("*/pyproject.toml"))
-PUBLIC = ("diffkit", "diffkit.core", "diffkit.standard.data", "diffkit.testing")
+PUBLIC = ("diffkit", "diffkit.core", "diffkit.run", "diffkit.standard.data", "diffkit.testing")
 """The modules whose names are promised to plugins."""
 
 

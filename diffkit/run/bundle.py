@@ -1,6 +1,7 @@
 """Bundles: a model to share, as weights and plain data. Loading one never runs code that it brings."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -10,13 +11,14 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors, save as save_tensors
 
-from diffkit.compose.build import build_model
+from diffkit.compose.build import build_model, check_part
 from diffkit.compose.recorded import require
 from diffkit.compose.registry import registry
 from diffkit.core.data import DataSpec
 from diffkit.core.errors import DiffkitError
 from diffkit.core.model import DiffusionModel, Network
 from diffkit.run.folder import RunFolder, read_yaml, write_yaml
+from diffkit.run.module import Task
 
 WEIGHTS = "model.safetensors"
 CONFIG = "config.yaml"
@@ -92,9 +94,8 @@ def load(path: str | Path) -> Bundle:
         raise DiffkitError(f"{folder / CONFIG} is damaged at 'diffkit.spec': {error}") from error
     weights = _read_weights(folder / WEIGHTS, str(made.get("sha256")))
     config = require(config, [*MODEL, "task"] if "task" in made else MODEL)
-    model: Network = build_model(config, spec)
-    if "task" in made:
-        model = _task(made["task"]).trained(model, spec)
+    built = build_model(config, spec)
+    model = _trained(made["task"], config.get("task"), built, spec) if "task" in made else built
     _fill(model, weights, folder)
     return Bundle(model.eval().requires_grad_(False), config, spec)
 
@@ -112,9 +113,11 @@ def _read_weights(path: Path, digest: str) -> dict[str, torch.Tensor]:
         raise DiffkitError(f"{path} is damaged: {error}") from error
 
 
-def _task(name: object) -> Any:
-    """The class of a task; raises `DiffkitError` for one that is not installed."""
-    return registry().load("task", str(name))
+def _trained(name: object, node: object, model: DiffusionModel, spec: DataSpec) -> Network:
+    """What a task made of the model, by its hyperparameters; raises `DiffkitError` for a task that is not installed."""
+    keys = check_part("task", "task", {**(node if isinstance(node, Mapping) else {}), "_part_": str(name)})
+    task: type[Task] = registry().load("task", keys.pop("_part_"))
+    return task.trained(model, spec, keys)
 
 
 def _fill(model: Network, weights: dict[str, torch.Tensor], folder: Path) -> None:

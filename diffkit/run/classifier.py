@@ -1,7 +1,7 @@
 """Training a classifier of noisy data, for guidance."""
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Literal
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Bool, Float
@@ -52,7 +52,7 @@ class ClassifierTask(Task):
         super().__init__(*given, ema, warmup, decay, stratify)
 
     @staticmethod
-    def trained(model: DiffusionModel, spec: DataSpec) -> NoisyClassifier:
+    def trained(model: DiffusionModel, spec: DataSpec, keys: Mapping[str, Any]) -> NoisyClassifier:
         """See `Task`."""
         classes = spec.conditions.get("label")
         if classes is None:

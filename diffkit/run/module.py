@@ -2,7 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
 from typing import Any, Literal
 
@@ -93,10 +93,11 @@ class Task(LightningModule, ABC):
         """
 
     @staticmethod
-    def trained(model: DiffusionModel, spec: DataSpec) -> Network:
+    def trained(model: DiffusionModel, spec: DataSpec, keys: Mapping[str, Any]) -> Network:
         """What the task trains, from the model that the config's parts make: by default the model itself.
 
-        A bundle is loaded by it. Another task gives its constructor's `super().__init__` the same.
+        `keys` are the task's own hyperparameters in the config; what is left out has its default. A bundle is loaded by
+        it. Another task gives its constructor's `super().__init__` the same.
         """
         return model
 
