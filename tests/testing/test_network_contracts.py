@@ -184,6 +184,22 @@ def test_a_guidance_without_a_slip_passes() -> None:
     check_guidance(BadGuidance())
 
 
+class BadNetworkGuidance(Guidance):
+    """One that holds a network, so that it is no dataclass."""
+
+    def __init__(self, slip: str = "") -> None:
+        self.slip, self.scale, self.network = slip, 2.0, torch.nn.Linear(2, 2).double()
+
+    def __call__(self, denoise: Denoise, branches: Branches) -> Denoise:
+        extra = self.scale - 1 + (self.slip == "off")
+        return lambda x_t, t, c: denoise(x_t, t, c) + extra * self.network(x_t.double()).detach().to(x_t)
+
+
+def test_a_guidance_with_a_network_is_held_against_the_same_contracts() -> None:
+    check_guidance(BadNetworkGuidance())
+    caught(lambda: check_guidance(BadNetworkGuidance("off")), "off", "the answer with scale = 1, against the bare")
+
+
 @pytest.mark.parametrize(
     ("slip", "contract", "message"),
     [
