@@ -10,8 +10,12 @@ if TYPE_CHECKING:
     from diffkit.core.bound import variational_bound as variational_bound
     from diffkit.core.codec import Codec as Codec
     from diffkit.core.condition import Condition as Condition, ConditionSpec as ConditionSpec
-    from diffkit.core.conditioner import Conditioner as Conditioner, Conditioners as Conditioners
-    from diffkit.core.data import Data as Data, DataSpec as DataSpec
+    from diffkit.core.conditioner import (
+        Conditioner as Conditioner,
+        Conditioners as Conditioners,
+        Prepared as Prepared,
+    )
+    from diffkit.core.data import Captioned as Captioned, Data as Data, DataSpec as DataSpec
     from diffkit.core.denoiser import DenoiserNetwork as DenoiserNetwork
     from diffkit.core.errors import DiffkitError as DiffkitError
     from diffkit.core.evidence import Density as Density
@@ -66,8 +70,8 @@ _HOME = {
     "bound": ["variational_bound"],
     "codec": ["Codec"],
     "condition": ["Condition", "ConditionSpec"],
-    "conditioner": ["Conditioner", "Conditioners"],
-    "data": ["Data", "DataSpec"],
+    "conditioner": ["Conditioner", "Conditioners", "Prepared"],
+    "data": ["Captioned", "Data", "DataSpec"],
     "denoiser": ["DenoiserNetwork"],
     "errors": ["DiffkitError"],
     "evidence": ["Density"],

@@ -1,7 +1,7 @@
 """Conditioners: from a batch's columns to conditions, and the null that stands for none."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -30,6 +30,18 @@ class Conditioner(nn.Module, ABC):
     @abstractmethod
     def forward(self, batch: Batch) -> Condition:
         """The condition of each row of `batch[self.key]`."""
+
+
+class Prepared(ABC):
+    """What a conditioner that learns nothing may be beside: one that encodes the texts of its data before training."""
+
+    @abstractmethod
+    def prepare(self, texts: Sequence[str]) -> None:
+        """Encode `texts`, so that `forward` looks them up; it is on the device of the training by then.
+
+        They are all different ones that the data may give it, in an order that depends on nothing else. `forward` must
+        do with others too: a prompt may be any.
+        """
 
 
 class Null(nn.Module):
@@ -66,6 +78,12 @@ class Conditioners(nn.Module):
         self.spec = merge_specs([c.spec for c in conditioners])
         self.keys = [c.key for c in conditioners]
         self.size = tuple(size)
+
+    def prepare(self, texts: Callable[[str], Sequence[str]]) -> None:
+        """Let those conditioners that can encode the texts of a column, which `texts` gives, ahead of training."""
+        for part, key in zip(self.parts, self.keys, strict=True):
+            if isinstance(part, Prepared):
+                part.prepare(texts(key))
 
     def null(self, rows: int) -> Condition:
         """The condition of `rows` rows that were told nothing."""

@@ -2,7 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -90,6 +90,22 @@ class Data(ABC):
         `titles` are those of the columns. Pictures take a tile each; points of one panel are drawn in it together:
         then `x` is (rows, columns, n, *shape), n points a panel.
         """
+
+
+class Captioned(ABC):
+    """What data may be beside whose rows have several texts each, or are more than `reference` gives."""
+
+    @abstractmethod
+    def captions(self, column: str) -> Iterable[str]:
+        """Every text that a batch of either split may have in a column."""
+
+
+def texts(data: Data, column: str) -> list[str]:
+    """The different texts of a column of both splits, in alphabetical order."""
+    if isinstance(data, Captioned):
+        return sorted(set(data.captions(column)))
+    splits: tuple[Literal["train", "test"], ...] = ("train", "test")
+    return sorted({text for split in splits for text in data.reference(split)[column] if text is not None})
 
 
 def rows_of(columns: Batch, index: Tensor) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
+from functools import cache, partial
 from typing import Any, Literal
 
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor, distributed, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.optim import Optimizer
 
-from diffkit.core.data import Data, DataSpec
+from diffkit.core.data import Data, DataSpec, texts
 from diffkit.core.errors import DiffkitError, RunFailed
 from diffkit.core.model import DiffusionModel, Network
 from diffkit.core.noise import generator, key
@@ -120,8 +121,13 @@ class Task(LightningModule, ABC):
         return optimizer
 
     def on_train_start(self) -> None:
-        """Pair the tensors of the average with the model's, once their device is settled."""
+        """Encode the data's texts and pair the average's tensors with the model's, once their device is settled."""
         self.ema.eval()
+        data = self.trainer.datamodule  # type: ignore[attr-defined]
+        if isinstance(data, Data):
+            known = cache(partial(texts, data))
+            for model in (self.model, self.ema):
+                model.conditioners.prepare(known)
         self._averages = (list(self.ema.parameters()), list(self.model.parameters()))
         self._fixed = (list(self.ema.buffers()), list(self.model.buffers()))
 

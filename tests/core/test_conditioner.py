@@ -1,10 +1,12 @@
 """Conditioners and nulls: who was told what, row by row."""
 
+from collections.abc import Sequence
+
 import torch
 from toys import Vector, Words
 
 from diffkit.core.condition import Condition
-from diffkit.core.conditioner import Conditioners
+from diffkit.core.conditioner import Conditioners, Prepared
 
 
 def both() -> Conditioners:
@@ -69,3 +71,25 @@ def test_spatial_null_has_the_latents_size() -> None:
 
     null = Null(ConditionSpec(spatial=3))(2, (4, 5))
     assert null.spatial is not None and null.spatial.shape == (2, 3, 4, 5)
+
+
+class Ready(Words, Prepared):
+    """Notes what it was prepared for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.texts: list[str] = []
+
+    def prepare(self, texts: Sequence[str]) -> None:
+        self.texts.extend(texts)
+
+
+def test_those_that_prepare_get_the_texts_of_their_column() -> None:
+    asked, ready = [], Ready()
+
+    def texts(column: str) -> list[str]:
+        asked.append(column)
+        return ["a", "b"]
+
+    Conditioners([Vector(2), ready, Words()]).prepare(texts)
+    assert (asked, ready.texts) == (["text"], ["a", "b"])

@@ -2,11 +2,12 @@
 
 import json
 from itertools import islice
+from typing import Any
 
 import pytest
 import torch
 
-from diffkit.core.data import DataSpec, epoch_order, order, rows_of
+from diffkit.core.data import Data, DataSpec, epoch_order, order, rows_of, texts
 
 
 @pytest.mark.parametrize(("rows", "batch_size"), [(10, 3), (10, 10), (7, 20), (1, 4), (12, 4)])
@@ -52,3 +53,17 @@ def test_rows_of_tensors_and_lists() -> None:
     rows = rows_of({"x": torch.arange(3.0), "text": ["a", "b", "c"]}, torch.tensor([2, 0]))
     assert rows["x"].tolist() == [2, 0]
     assert rows["text"] == ["c", "a"]
+
+
+class Rows(Data):
+    """Two rows of training and two to test with."""
+
+    def reference(self, split: Any) -> Any:
+        return {"text": {"train": ["b", None], "test": ["a", "b"]}[split]}
+
+    def draw(self, x: Any, titles: Any = ()) -> Any:
+        raise NotImplementedError
+
+
+def test_the_texts_of_a_column_are_those_of_both_splits_once_each() -> None:
+    assert texts(Rows(), "text") == ["a", "b"]

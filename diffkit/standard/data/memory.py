@@ -2,13 +2,13 @@
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from lightning import LightningDataModule
 from torch import Tensor
 
-from diffkit.core.data import Data, DataSpec, order, rows_of
+from diffkit.core.data import Captioned, Data, DataSpec, order, rows_of
 from diffkit.core.errors import DiffkitError
 from diffkit.core.noise import generator
 from diffkit.core.types import Batch
@@ -18,7 +18,7 @@ TEST_BATCHES = 4
 """How many batches a pass of validation takes."""
 
 
-class MemoryData(LightningDataModule, Data):
+class MemoryData(LightningDataModule, Data, Captioned):
     """Columns held in memory, on the model's device.
 
     Training is one stream without end of batches of `batch_size` rows, in an order that is a function of (seed, epoch).
@@ -45,6 +45,12 @@ class MemoryData(LightningDataModule, Data):
         """All rows of a split, on the CPU; the i-th one with its i-th string (modulo their number)."""
         columns = self.read(split)
         return _pick(columns, torch.arange(len(columns["x"])))
+
+    def captions(self, column: str) -> Iterator[str]:
+        """Every string of every row of both splits."""
+        for split in get_args(Split):
+            for some in self._on_device(split)[column]:
+                yield from some
 
     def train_dataloader(self) -> Iterable[Batch]:
         """The stream of training batches from the `start`-th on."""

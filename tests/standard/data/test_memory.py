@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from diffkit.core.data import texts
 from diffkit.core.errors import DiffkitError
 from diffkit.standard.data.digits import Digits, captions
 
@@ -80,3 +81,11 @@ def test_validation_takes_the_same_rows_of_the_test_split_each_time() -> None:
     assert len(first) == 4
     assert all(same(dict(a), dict(b)) for a, b in zip(first, second, strict=True))
     assert torch.equal(torch.cat([b["x"] for b in first]), Digits().reference("test")["x"][:128])
+
+
+def test_all_captions_of_all_rows_are_known_beforehand() -> None:
+    """Each row has several, of which a batch and `reference` show one."""
+    data = Digits(batch_size=200, seed=0)
+    known = texts(data, "text")
+    assert known == sorted({caption for digit in range(10) for caption in captions(digit)})
+    assert {text for batch in batches(data, 40) for text in batch["text"]} <= set(known)
