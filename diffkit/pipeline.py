@@ -69,9 +69,9 @@ class Pipeline:
     def sample(
         self,
         n: int | None = None,
-        text: str | Sequence[str] | None = None,
-        label: int | Sequence[int] | None = None,
-        negative: str | int | None = None,
+        text: str | Sequence[str | None] | None = None,
+        label: int | Sequence[int | None] | None = None,
+        negative: str | int | Sequence[str | int | None] | None = None,
         seed: int = 0,
         sampler: Sampler | str | None = None,
         grid: Grid | str | None = None,
@@ -84,11 +84,12 @@ class Pipeline:
     ) -> Samples:
         """Draw `n` samples; the i-th depends on `seed`, i and its own conditions alone.
 
-        `text` and `label` are one for all samples, or a list of `n`, one for each (`n` may then be left out). What is
-        not given is the run's own choice. `sampler` and `grid` are names or objects, `guidance` objects; `steps` is
-        that of a grid that a name or the run chose, `scale` that of every guidance of the run. `negative` takes the
-        null's place in guidance. With `vary` all are variations of the sample of that number, with `variation` of
-        their own noise (from 0 to 1, by default 0.3).
+        `text` and `label` are one for all samples, or a list of `n`, one for each (`n` may then be left out), with None
+        for those that are told none. What is not given is the run's own choice. `sampler` and `grid` are names or
+        objects, `guidance` objects; `steps` is that of a grid that a name or the run chose, `scale` that of every
+        guidance of the run. `negative`, one or a list like the others, takes the null's place in guidance. With `vary`
+        all are variations of the sample of that number, with `variation` of their own noise (from 0 to 1, by default
+        0.3).
 
         Raises `DiffkitError` for conditions that the model does not know, for values that a part does not allow, and
         for lists of another length than `n`.
@@ -108,9 +109,9 @@ class Pipeline:
         source: str | int | None = None,
         between: int | None = None,
         n: int | None = None,
-        text: str | Sequence[str] | None = None,
-        label: int | Sequence[int] | None = None,
-        negative: str | int | None = None,
+        text: str | Sequence[str | None] | None = None,
+        label: int | Sequence[int | None] | None = None,
+        negative: str | int | Sequence[str | int | None] | None = None,
         seed: int = 0,
         sampler: Sampler | str | None = None,
         grid: Grid | str | None = None,
@@ -140,8 +141,8 @@ class Pipeline:
     def log_likelihood(
         self,
         x: Float[Tensor, " b *d"],
-        text: str | Sequence[str] | None = None,
-        label: int | Sequence[int] | None = None,
+        text: str | Sequence[str | None] | None = None,
+        label: int | Sequence[int | None] | None = None,
         density: Density = PLAIN,
         seed: int = 0,
         batch_size: int = 64,
@@ -149,8 +150,9 @@ class Pipeline:
         """Log p of each row of `x`, in nats per the data's own units, or of the probability of discrete data.
 
         `x` is in the data's own units; `text` and `label` are one for all rows, or one for each: where they are not
-        given, the model is told nothing. `density` says how it is computed; its noise and probes depend on `seed` and
-        the row's place. Raises `DiffkitError` for rows that are none of these data, and for unknown conditions.
+        given, or None, the model is told nothing. `density` says how it is computed; its noise and probes depend on
+        `seed` and the row's place. Raises `DiffkitError` for rows that are none of these data, and for unknown
+        conditions.
         """
         given = {name: value for name, value in (("text", text), ("label", label)) if value is not None}
         columns = {name: value if _is_list(value) else [value] * len(x) for name, value in given.items()}

@@ -46,14 +46,14 @@ class Sample:
     """Sample i is a function of (seed, i)."""
     ema: Length | None
     """The length of an average made of the run's snapshots; by default the run's own average."""
-    prompt: str | list[str] | None
-    """A prompt, or a list of them."""
+    prompt: str | list[str | None] | None
+    """A prompt, or a list of them, with null for samples that are told nothing."""
     prompts: str | None
     """A file with one prompt a line."""
-    label: Natural | list[Natural] | None
-    """A class, or a list of them."""
-    negative: Natural | str | None
-    """A prompt (or a class) to steer away from; it takes the null's place in guidance."""
+    label: Natural | list[Natural | None] | None
+    """A class, or a list of them, with null for samples that are told none; paired with the prompts."""
+    negative: Natural | str | list[Natural | str | None] | None
+    """A prompt or a class to steer away from, or one for each prompt; it takes the null's place in guidance."""
     input: str | list[str] | None
     """Rows to edit, or small pictures to enlarge: .npz, .csv, .png; NaN where a number is missing."""
     strength: Fraction | None

@@ -13,15 +13,16 @@ from diffkit.compose.build import Parts
 from diffkit.core.data import Data, rows_of
 from diffkit.core.model import DiffusionModel
 from diffkit.run import pictures
+from diffkit.run.captions import caption
 from diffkit.run.evaluate import evaluate_model, table
 from diffkit.run.folder import RunFolder
 from diffkit.run.generate import Sampling, film, generate
 from diffkit.run.records import Files, Pictures, Table, log
-from diffkit.run.shards import write_npz
+from diffkit.run.shards import as_array, write_npz
 
 
 def showcase(data: Data, keys: Sequence[str], rows: int) -> dict[str, Any]:
-    """These columns for `rows` samples, as held-out rows have them: each class in turn, if there are labels.
+    """These columns for `rows` samples, as held-out rows have them: each class in turn, where rows have labels.
 
     One row stands for its class, so that the pictures of a class are under one caption.
     """
@@ -31,8 +32,8 @@ def showcase(data: Data, keys: Sequence[str], rows: int) -> dict[str, Any]:
         return {}
     label = test.get("label")
     kinds = list(range(len(test["x"])))
-    if isinstance(label, Tensor):
-        kinds = [int((label == value).nonzero()[0]) for value in sorted(set(label.tolist()))]
+    if isinstance(label, Tensor) and bool((label >= 0).any()):
+        kinds = [int((label == value).nonzero()[0]) for value in sorted(set(label[label >= 0].tolist()))]
     return rows_of(columns, torch.tensor([kinds[i % len(kinds)] for i in range(rows)]))
 
 
@@ -42,7 +43,7 @@ def draw(
     """Draw the final samples: `samples.npz`, `grid.png`, `strip.png`. Gives the pictures, and the rows of a table."""
     columns = showcase(data, sampling.reads(model), rows)
     x = generate(model, data.spec, sampling, columns, range(rows), seed)
-    arrays = {name: c.numpy() if isinstance(c, Tensor) else np.array(c) for name, c in columns.items()}
+    arrays = {name: as_array(column) for name, column in columns.items()}
     folder.samples.mkdir(parents=True, exist_ok=True)
     ids = np.arange(rows)
     write_npz(folder.samples / "samples.npz", {**arrays, "x": x.numpy(), "id": ids, "seed": np.full_like(ids, seed)})
@@ -53,7 +54,7 @@ def draw(
     pictures.save(grid, folder.samples / "grid.png")
     pictures.save(strip, folder.samples / "strip.png")
     some = range(min(rows, 32))
-    texts = pictures.caption(columns, rows)
+    texts = caption(columns, rows)
     single = [data.draw(x[i : i + 1][None] if len(data.spec.shape) > 1 else x[i : i + 1][None, None]) for i in some]
     return {"grid": grid, "strip": strip, "rows": [[i, texts[i], single[i]] for i in some]}
 

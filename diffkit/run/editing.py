@@ -26,6 +26,7 @@ from diffkit.run.edit import (
     Variations,
 )
 from diffkit.run.given import drawn_mask, given_rows
+from diffkit.run.prompts import any_told, column
 
 NUMBERS = ("strength", "repaint", "jump", "invert", "between", "vary", "variation")
 VARIATION = 0.3
@@ -106,7 +107,7 @@ def _inpainting(model: DiffusionModel, spec: DataSpec, asked: Mapping[str, Any],
     return Editing(edit, {GIVEN: x, KNOWN: ~drawn})
 
 
-def ends(given: Editing, asked: Mapping[str, Any], conditions: Mapping[str, Sequence[Any] | None]) -> Batch:
+def ends(given: Editing, asked: Mapping[str, Any], conditions: Mapping[str, Sequence[Any]]) -> Batch:
     """The columns of an interpolation in `between` samples: of two given rows, two values of a condition, or both.
 
     Raises `DiffkitError` where there is nothing to go between.
@@ -116,7 +117,7 @@ def ends(given: Editing, asked: Mapping[str, Any], conditions: Mapping[str, Sequ
         raise DiffkitError(f"between={count}: give the number of samples from one end to the other, 2 or more")
     if asked.get("n") not in (None, 1):
         raise DiffkitError(f"n={asked['n']} and between={count}: between is the number of samples, so leave n out")
-    several = {name: list(values) for name, values in conditions.items() if values is not None}
+    several: dict[str, Sequence[Any]] = {name: entries for name, entries in conditions.items() if any_told(entries)}
     if GIVEN in given.columns:
         several[GIVEN] = list(given.columns[GIVEN])
     sizes = {name: len(values) for name, values in several.items()}
@@ -126,7 +127,7 @@ def ends(given: Editing, asked: Mapping[str, Any], conditions: Mapping[str, Sequ
     for name, values in several.items():
         for suffix, value in (("", values[0]), (TO, values[-1])):
             rows = [value] * count
-            columns[name + suffix] = rows if isinstance(value, str) else torch.stack(list(map(torch.as_tensor, rows)))
+            columns[name + suffix] = torch.stack(rows) if name == GIVEN else column(name, rows)
     return {**columns, SHARE: torch.linspace(0, 1, count, dtype=torch.float64)}
 
 

@@ -164,13 +164,19 @@ def _draws(train: Batch, asked: Batch) -> list[dict[str, Any]]:
     pools = [(torch.arange(len(train["x"])), len(asked["x"]))]
     if isinstance(label, Tensor) and isinstance(asked.get("label"), Tensor):
         classes, counts = torch.unique(asked["label"].cpu(), return_counts=True)
-        pools = [((label.cpu() == c).nonzero()[:, 0], int(k)) for c, k in zip(classes, counts, strict=True)]
+        pools = [(_pool(label.cpu(), int(c)), int(k)) for c, k in zip(classes, counts, strict=True)]
     drawn = []
     for draw in range(DRAWS):
         stream = generator("real", draw)
         index = [pool[torch.randperm(max(len(pool), k), generator=stream)[:k] % len(pool)] for pool, k in pools]
         drawn.append(rows_of(train, torch.cat(index)))
     return drawn
+
+
+def _pool(label: Tensor, wanted: int) -> Tensor:
+    """The rows of a class; all rows where there is none that can stand for it, as for rows without a label."""
+    rows = (label == wanted).nonzero()[:, 0]
+    return rows if len(rows) else torch.arange(len(label))
 
 
 def _own(data: Data, batch: Batch) -> dict[str, Any]:

@@ -2,10 +2,9 @@
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -15,6 +14,7 @@ from torch import Tensor
 from diffkit.core.data import Data, DataSpec
 from diffkit.core.errors import DiffkitError
 from diffkit.core.types import Batch
+from diffkit.run.captions import caption, title
 from diffkit.run.edit import GIVEN, KNOWN, SHARE
 from diffkit.run.generate import Film
 
@@ -23,27 +23,41 @@ _COLUMNS = 8
 
 
 def grid(data: Data, x: Float[Tensor, " b *d"], columns: Batch, limit: int = 64) -> Image.Image:
-    """Samples in the data's own units under their captions, the first `limit` of them.
+    """Samples in the data's own units under their captions, the first `limit` of them; it says so where there are more.
 
     One caption stands above all; a few that repeat have a column each; otherwise each sample has its own. Samples
-    that are points (of one axis) share panels, one for each caption.
+    that are points (of one axis) share panels, one for each of the first captions.
     """
     captions = caption(columns, len(x))
     before = _before(data.spec, columns)
+    points = len(data.spec.shape) == 1
     if before is not None:
-        return _both(data, before, x if len(data.spec.shape) == 1 else x[:limit], captions)
-    names = list(dict.fromkeys(captions))
-    groups = [[i for i, c in enumerate(captions) if c == name] for name in names]
-    if len(data.spec.shape) == 1:
-        return _panels(data, x, groups[:_COLUMNS], names)
+        return _both(data, before, x if points else x[:limit], captions)
+    groups: dict[str, list[int]] = {}
+    for i, text in enumerate(captions):
+        groups.setdefault(text, []).append(i)
+    names = list(map(title, groups))
+    if points:
+        return _of(_panels(data, x, list(groups.values())[:_COLUMNS], names), _COLUMNS, len(names), "captions")
     if len(names) == 1:
-        return header(_tiles(data, x[:limit]), names[0])
-    rows = min(map(len, groups))
+        return _of(header(_tiles(data, x[:limit]), names[0]), limit, len(x))
+    rows = min(map(len, groups.values()))
     if rows > 1 and len(names) <= 2 * _COLUMNS:
         rows = min(rows, max(1, limit // len(names)))
-        return data.draw(torch.stack([x[[group[i] for group in groups]] for i in range(rows)]), names)
-    lines = [slice(i, i + _COLUMNS) for i in range(0, min(len(x), limit), _COLUMNS)]
-    return pile([data.draw(x[line][None], captions[line]) for line in lines])
+        lines = [x[[group[i] for group in groups.values()]] for i in range(rows)]
+        return _of(data.draw(torch.stack(lines), names), rows * len(names), len(x))
+    return _of(pile([data.draw(x[line][None], some) for line, some in _lines(captions, limit)]), limit, len(x))
+
+
+def _of(picture: Image.Image, shown: int, total: int, what: str = "samples") -> Image.Image:
+    """The picture, under a line that says it if it does not show all."""
+    return picture if shown >= total else header(picture, f"{shown} of {total} {what}")
+
+
+def _lines(captions: Sequence[str], limit: int) -> list[tuple[slice, list[str]]]:
+    """The rows of a picture: which samples stand in each, and their titles."""
+    rows = [slice(i, min(i + _COLUMNS, limit)) for i in range(0, min(len(captions), limit), _COLUMNS)]
+    return [(row, list(map(title, captions[row]))) for row in rows]
 
 
 def _before(spec: DataSpec, columns: Batch) -> Tensor | None:
@@ -59,8 +73,9 @@ def _both(data: Data, before: Tensor, x: Tensor, captions: Sequence[str]) -> Ima
     """Pictures in lines, each below what was given; points in two panels."""
     if len(data.spec.shape) == 1:
         return data.draw(torch.stack([before[: len(x)].to(x), x])[None], ["given", "samples"])
-    lines = [slice(i, i + _COLUMNS) for i in range(0, len(x), _COLUMNS)]
-    return pile([data.draw(torch.stack([before[line].to(x), x[line]]), captions[line]) for line in lines])
+    lines = _lines(captions, len(x))
+    pairs = [data.draw(torch.stack([before[line].to(x), x[line]]), some) for line, some in lines]
+    return _of(pile(pairs), len(x), len(captions))
 
 
 def strip(data: Data, film: Film) -> Image.Image:
@@ -85,24 +100,12 @@ def stars(spec: DataSpec, columns: Batch, rows: int) -> list[int]:
     """The samples that the film strip shows: one for each of the first captions, or many points."""
     if len(spec.shape) == 1:
         return list(range(min(rows, 1000)))
-    captions = caption(columns, rows)
-    firsts = [captions.index(name) for name in dict.fromkeys(captions)]
+    places: dict[str, int] = {}
+    for i, text in enumerate(caption(columns, rows)):
+        places.setdefault(text, i)
+    firsts = list(places.values())[:4]
     others = [i for i in range(min(rows, 4)) if i not in firsts]
     return sorted((firsts + others)[:4])
-
-
-def caption(columns: Mapping[str, Any], rows: int) -> list[str]:
-    """What each row was conditioned on, in words: its text, else its other conditions."""
-
-    def one(i: int) -> str:
-        values = {name: column[i] for name, column in columns.items() if name != "x"}
-        text = values.get("text")
-        if text is not None:
-            return str(text)
-        plain = {name: v.item() if isinstance(v, Tensor) and v.ndim == 0 else v for name, v in values.items()}
-        return ", ".join(f"{name} {v}" for name, v in plain.items() if isinstance(v, int | str) and v != -1)
-
-    return [one(i) for i in range(rows)]
 
 
 def header(picture: Image.Image, text: str) -> Image.Image:
@@ -110,6 +113,7 @@ def header(picture: Image.Image, text: str) -> Image.Image:
     if not text:
         return picture
     width = max(picture.width, 160)
+    text = text[:width]  # no letter is narrower than a pixel
     while text and _font().getlength(text) > width - 8:
         text = text[:-2].rstrip("…") + "…"
     canvas = Image.new("RGB", (width, picture.height + _SIZE + 11), "white")
@@ -150,7 +154,8 @@ def _tiles(data: Data, x: Tensor) -> Image.Image:
 def _panels(data: Data, x: Tensor, groups: Sequence[Sequence[int]], names: Sequence[str]) -> Image.Image:
     """One panel for each caption; all with as many points as the least frequent one has."""
     n = min(map(len, groups))
-    return data.draw(torch.stack([x[list(group[:n])] for group in groups])[None], [n for n in names if n])
+    titles = names[: len(groups)] if any(names) else []
+    return data.draw(torch.stack([x[list(group[:n])] for group in groups])[None], titles)
 
 
 def _logsnr(value: float) -> str:

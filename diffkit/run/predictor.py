@@ -4,10 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from lightning import Callback, LightningModule, Trainer
-from numpy.typing import NDArray
 from torch import Tensor
 
 from diffkit.core.data import DataSpec, rows_of
@@ -16,7 +14,7 @@ from diffkit.core.types import Batch
 from diffkit.run import pictures
 from diffkit.run.generate import Film, Sampling, Watch, film, generate
 from diffkit.run.request import Request
-from diffkit.run.shards import Shards
+from diffkit.run.shards import Shards, as_array
 
 
 class Predictor(LightningModule):
@@ -98,10 +96,5 @@ class ShardWriter(Callback):
     ) -> None:
         """The samples beside their ids, seeds and conditions."""
         assert isinstance(pl_module, Predictor)
-        columns = {name: _array(column) for name, column in batch.items()}
+        columns = {name: as_array(column) for name, column in batch.items()}
         pl_module.shards.write(int(columns["id"][0]), {**columns, "x": outputs.numpy()})
-
-
-def _array(column: Any) -> NDArray[Any]:
-    """A column as an array that needs no pickle."""
-    return column.cpu().numpy() if isinstance(column, Tensor) else np.array(column)

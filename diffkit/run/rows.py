@@ -75,15 +75,20 @@ def checked_rows(
     return {"x": values, **kept}
 
 
-def _column(name: str, given: Any, rows: int, spec: DataSpec, where: str) -> Tensor | list[str]:
+def _column(name: str, given: Any, rows: int, spec: DataSpec, where: str) -> Tensor | list[str | None]:
     classes, values = spec.conditions[name], np.asarray(given)
+    whole = f"{where}: {name} must be whole numbers from 0 to {(classes or 0) - 1}, or -1 for none"
     if values.shape != (rows,):
         raise DiffkitError(f"{where}: {name} has shape {values.shape}, and must have one entry for each of {rows} rows")
     if classes is None:
-        return [str(value) for value in values]
-    numbers = torch.as_tensor(values.astype(np.float64))
+        return [None if value is None or value == "" else str(value) for value in values.tolist()]
+    try:
+        plain = [-1.0 if value is None or value == "" else float(value) for value in values.tolist()]
+    except (TypeError, ValueError):
+        raise DiffkitError(whole) from None
+    numbers = torch.tensor(plain, dtype=torch.float64)
     if bool(((numbers != numbers.round()) | (numbers < -1) | (numbers >= classes)).any()):
-        raise DiffkitError(f"{where}: {name} must be whole numbers from 0 to {classes - 1}, or -1 for none")
+        raise DiffkitError(whole)
     return numbers.long()
 
 

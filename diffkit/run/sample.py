@@ -1,5 +1,6 @@
 """Sampling from a saved run: a Lightning predict over rows of id, seed and conditions."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from hashlib import sha256
@@ -18,12 +19,14 @@ from diffkit.core.cost import Cost
 from diffkit.core.data import Data
 from diffkit.core.errors import DiffkitError
 from diffkit.run import pictures
+from diffkit.run.captions import title
 from diffkit.run.edit import GIVEN, KNOWN, TO
 from diffkit.run.folder import write_yaml
 from diffkit.run.generate import Sampling
 from diffkit.run.logging import record
 from diffkit.run.predictor import Predictor, ShardWriter
 from diffkit.run.progress import progress
+from diffkit.run.prompts import listed
 from diffkit.run.quiet import quiet
 from diffkit.run.records import Pictures
 from diffkit.run.request import Request, request
@@ -34,6 +37,8 @@ SETTINGS = ("n", "seed", "ema", "batch_size", "prompt", "prompts", "label", "neg
 EDITS = ("input", "strength", "mask", "repaint", "jump", "invert", "source", "between", "vary", "variation")
 DEFAULT = 64
 """The number of samples where nothing is given to be edited."""
+SHOWN, SHOWN_TEXT = 50, 200
+"""The entries of a list, and the characters of a text, that `samples.yaml` has where there are over twice as many."""
 
 
 def sample(cfg: DictConfig) -> Path:
@@ -83,7 +88,7 @@ def _predict(
     trainer.strategy.barrier("all batches are written")
     if trainer.is_global_zero:
         predictor.shards.merge(predictor.batches, out / "samples.npz")
-        settings = {**settings, "cost": asdict(price)}
+        settings = {**readable(settings), "cost": asdict(price)}
         write_yaml(out / "samples.yaml", settings)
         drawn = _draw(predictor, trainer, data, out)
         _record(asked, drawn, out, settings)
@@ -110,7 +115,8 @@ def _draw(predictor: Predictor, trainer: Trainer, data: Data, out: Path) -> dict
 
 def _record(asked: Mapping[str, Any], drawn: Mapping[str, Image], out: Path, settings: Mapping[str, Any]) -> None:
     """Show the pictures to the loggers that were asked for."""
-    caption = str(asked.get("prompt") or "samples")
+    prompts = list(dict.fromkeys(map(str, listed(asked.get("prompt") or []))))
+    caption = title(", ".join(prompts[:8])) if prompts else "samples"
     contents = {name: Pictures([picture], [caption]) for name, picture in drawn.items()}
     record(asked.get("logger") or {}, out, "sample", settings, contents)
 
@@ -122,13 +128,29 @@ def _settings(asked: Mapping[str, Any], saved: Saved, rows: Request) -> dict[str
         raise DiffkitError(f"seed={seed} batch_size={batch_size}: give whole numbers, the second 1 or more")
     chosen = {name: asked.get(name) for name in SETTINGS} | {"seed": seed, "batch_size": batch_size}
     if asked.get("prompts"):
-        chosen["prompts"] = list(dict.fromkeys(rows.columns["text"]))
+        chosen["prompts"] = list(rows.columns["text"])
     edits = {name: asked[name] for name in EDITS if asked.get(name) is not None}
     if edits:
         read = [rows.columns[name] for name in ("x", GIVEN, GIVEN + TO, KNOWN) if name in rows.columns]
         edits["sha256"] = sha256(b"".join(column.numpy().tobytes() for column in read)).hexdigest()
     precision = str((asked.get("trainer") or {}).get("precision", "32-true"))
     return {"run": str(saved.config["diffkit"]["sha256"]), **chosen, **edits, "precision": precision}
+
+
+def readable(value: Any) -> Any:
+    """Settings for a reader: of long texts and lists the beginning, with a digest of the whole."""
+    if isinstance(value, Mapping):
+        return {name: readable(entry) for name, entry in value.items()}
+    if isinstance(value, str) and len(value) > 2 * SHOWN_TEXT:
+        return f"{value[:SHOWN_TEXT]}… ({len(value)} characters, sha256 {_digest(value)})"
+    if isinstance(value, list):
+        more = [f"… and {len(value) - SHOWN} more, sha256 {_digest(value)}"] if len(value) > 2 * SHOWN else []
+        return [*map(readable, value[:SHOWN] if more else value), *more]
+    return value
+
+
+def _digest(value: Any) -> str:
+    return sha256(json.dumps(value).encode()).hexdigest()[:16]
 
 
 def _trainer(asked: Mapping[str, Any], out: Path) -> Trainer:

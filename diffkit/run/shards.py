@@ -3,7 +3,7 @@
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -12,10 +12,13 @@ from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from diffkit.core.errors import DiffkitError, RunFailed
 
 Columns = dict[str, NDArray[Any]]
+TEXT = 1000
+"""The longest text that samples are kept with, in characters."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,16 @@ class Shards:
             return None
         ids = columns.get("id")
         return columns if ids is not None and np.array_equal(ids, np.arange(first, first + rows)) else None
+
+
+def as_array(column: Sequence[str | None] | Tensor) -> NDArray[Any]:
+    """A column as an array that needs no pickle; the empty text is none, and long ones are cut at 1000 characters.
+
+    An array of texts gives each the room of its longest.
+    """
+    if isinstance(column, Tensor):
+        return column.cpu().numpy()
+    return np.array(["" if text is None else text if len(text) <= TEXT else text[: TEXT - 1] + "…" for text in column])
 
 
 def write_npz(path: Path, columns: Columns) -> None:

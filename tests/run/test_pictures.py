@@ -7,8 +7,9 @@ from PIL import Image
 
 from diffkit.compose.build import create
 from diffkit.core.errors import DiffkitError
+from diffkit.run.captions import caption
 from diffkit.run.generate import Film
-from diffkit.run.pictures import caption, grid, header, pile, save, stars, strip
+from diffkit.run.pictures import grid, header, pile, save, stars, strip
 
 
 @pytest.fixture
@@ -34,7 +35,7 @@ def pictures(n):
 
 
 def test_captions_are_texts_or_the_conditions_that_are_there():
-    assert caption({"text": ["a", None], "label": torch.tensor([1, -1])}, 2) == ["a", ""]
+    assert caption({"text": ["a", None], "label": torch.tensor([1, -1])}, 2) == ["a, label 1", ""]
     assert caption({"label": torch.tensor([3, 4])}, 2) == ["label 3", "label 4"]
     assert caption({"x": torch.zeros(2, 3)}, 2) == ["", ""]
 

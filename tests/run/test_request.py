@@ -44,7 +44,7 @@ def test_negative_is_a_text_or_a_label():
     [
         ({"n": 0}, "n=0: give the number of samples, 1 or more"),
         ({"n": 1, "prompt": ""}, "a prompt is empty"),
-        ({"n": 1, "prompt": []}, "a prompt is empty"),
+        ({"n": 1, "prompt": []}, "prompt is an empty list"),
         ({"n": 1, "prompt": ["a", "b"], "prompts": "file"}, "leave one out"),
         ({"n": 1, "prompts": "/no/such/file"}, "cannot be read"),
         ({"n": 1, "label": 3}, "trained with text alone: use prompt="),
@@ -55,7 +55,7 @@ def test_negative_is_a_text_or_a_label():
         ({"n": 1, "kind": "class", "prompt": "three"}, "trained with label alone: use label="),
         ({"n": 1, "kind": "none", "prompt": "three"}, "is unconditional"),
         ({"n": 1, "kind": "none", "negative": "three"}, "is unconditional"),
-        ({"n": 1, "kind": "class", "negative": [1, 2]}, "give one label"),
+        ({"n": 1, "kind": "class", "negative": [1, 2]}, "negative has 2 values beside 1"),
         ({"n": 1, "prompt": "a", "negative": "b", "guided": False}, "does nothing without guidance"),
     ],
 )

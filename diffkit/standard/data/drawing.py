@@ -61,7 +61,7 @@ def scatter_grid(x: Float[Tensor, "rows columns n 2"], titles: Sequence[str]) ->
         panels[i, j].scatter(*points[i, j].T, s=size, c="#1f4e79", alpha=0.6, linewidths=0)
         panels[i, j].set(xlim=(left[0], right[0]), ylim=(left[1], right[1]), aspect="equal", xticks=[], yticks=[])
     for panel, title in zip(panels[0], titles, strict=False):
-        panel.set_title(title, fontsize=9)
+        panel.set_title(title, fontsize=9, parse_math=False)  # a prompt may have dollars
     canvas: Any = FigureCanvasAgg(figure)
     canvas.draw()
     return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")

@@ -16,7 +16,8 @@ from diffkit.standard.metrics.judge import classifier, level, need_labels
 class Agreement(Metric, SampleMetric):
     """The share of samples that a classifier of the training rows puts in the class that was asked for.
 
-    1 is the best; held-out rows in the samples' place give the classifier's own accuracy. Raises `DiffkitError` for
+    1 is the best; held-out rows in the samples' place give the classifier's own accuracy. Samples that were asked for
+    no class (label -1) do not count; if none was, it is NaN. Raises `DiffkitError` for
     data without labels.
     """
 
@@ -36,8 +37,9 @@ class Agreement(Metric, SampleMetric):
     def update(self, x: Float[Tensor, " b *d"], columns: Batch) -> None:
         """Take in samples and the labels that were asked for."""
         label: Any = columns["label"]
-        self.right += (classifier(self.data)(level(self.data, x)) == label.cpu()).sum().to(self.right)
-        self.total += len(x)
+        asked = label.cpu() >= 0
+        self.right += (classifier(self.data)(level(self.data, x)) == label.cpu())[asked].sum().to(self.right)
+        self.total += asked.sum().to(self.total)
 
     def compute(self) -> Float[Tensor, ""]:
         """The share of right ones, from 0 to 1."""

@@ -97,9 +97,10 @@ def features(data: Data) -> Features:
 
 
 def _once(data: Data, name: str, fit: Callable[[Any, Any], Fitted]) -> Fitted:
-    """What `fit` makes of the training rows and their labels; the same rows are fitted once in a process."""
+    """What `fit` makes of the training rows that have labels; the same rows are fitted once in a process."""
     rows = data.reference("train")
-    x, label = level(data, data.spec.restore(rows["x"])).numpy(), rows["label"].cpu().numpy()
+    known = rows["label"].cpu() >= 0
+    x, label = level(data, data.spec.restore(rows["x"]))[known].numpy(), rows["label"].cpu()[known].numpy()
     key = blake2b(x.tobytes() + label.tobytes(), digest_size=16, person=name.encode()).hexdigest()
     if key not in _fitted:
         from threadpoolctl import threadpool_limits
