@@ -107,16 +107,15 @@ def off(case: Steered) -> None:
                 require_close(none.guidance, what, none.ask(x_t, t, told), bare, 0.0)
 
 
-def _own(guidance: Guidance) -> dict[str, Any]:
+def _own(guidance: Any) -> dict[str, Any]:
     """What a guidance is made of, by name."""
-    if is_dataclass(guidance):
-        return {field.name: getattr(guidance, field.name) for field in fields(guidance)}
-    return vars(guidance)
+    names = [field.name for field in fields(guidance)] if is_dataclass(guidance) else list(vars(guidance))
+    return {name: getattr(guidance, name) for name in names}
 
 
-def _changed(guidance: Guidance, name: str, value: float) -> Guidance:
+def _changed(guidance: Any, name: str, value: float) -> Any:
     """A copy in which this is another."""
-    if is_dataclass(guidance):
+    if is_dataclass(guidance) and not isinstance(guidance, type):
         return replace(guidance, **{name: value})
     other = copy(guidance)
     setattr(other, name, value)

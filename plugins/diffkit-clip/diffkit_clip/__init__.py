@@ -8,4 +8,11 @@ diffkit_api = 1
 @diffkit.hookimpl
 def diffkit_components() -> list[diffkit.Component]:
     """The parts."""
-    return []
+    return [
+        diffkit.Component("conditioner", "clip_text", "diffkit_clip.encoders:ClipText"),
+        diffkit.Component("conditioner", "hf_text", "diffkit_clip.encoders:HFText"),
+        diffkit.Component("guidance", "clip", "diffkit_clip.guidance:ClipGuidance"),
+        diffkit.Component("task", "clip", "diffkit_clip.task:CLIPTask"),
+        diffkit.Component("metric", "alignment", "diffkit_clip.metrics:Alignment"),
+        diffkit.Component("metric", "r_precision", "diffkit_clip.metrics:RPrecision"),
+    ]
