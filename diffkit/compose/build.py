@@ -236,5 +236,6 @@ def assemble(cfg: Node, data: Data, model: DiffusionModel) -> Parts:
         classes=data.spec.conditions.get("label"),
         seed=cfg["seed"],
     )
-    metrics = build_metrics(cfg, data, cfg["seed"])
+    draws = isinstance(task.model, DiffusionModel)  # else there are no samples to be judged
+    metrics = build_metrics(cfg, data, cfg["seed"]) if draws else {}
     return Parts(data, model, density, weighting, sampler, grid, guidance, metrics, task)
