@@ -41,11 +41,8 @@ class Pretrained:
         found = cls(name, _place(name))
         folder = Path(found.place)
         if folder.is_dir():
-            for what, files in {
-                "a config": ("config.json",),
-                "weights": (WEIGHTS, INDEX),
-                "a tokenizer": TOKENS,
-            }.items():
+            needed = {"config": ("config.json",), "weights": (WEIGHTS, INDEX), "tokenizer": TOKENS}
+            for what, files in needed.items():
                 if not any((folder / file).is_file() for file in files):
                     raise DiffkitError(f"pretrained={name}: the folder {folder} has no {what} ({' or '.join(files)})")
         return found
