@@ -55,10 +55,13 @@ class Tokens(nn.Module):
             vocab_size=self.size, show_progress=False, special_tokens=first, end_of_word_suffix=WORD
         )
         trained.train_from_iterator(texts, trainer)
-        learned = json.loads(trained.to_str())["model"]["merges"]
-        place = {piece: i for i, piece in enumerate(first)}
+        self.take(json.loads(trained.to_str())["model"]["merges"])
+
+    def take(self, merges: Sequence[Sequence[str]]) -> None:
+        """Make these pairs of pieces the merges, as far as there are places."""
+        place = {piece: i for i, piece in enumerate(self._pieces([])[: 2 * BYTES])}
         pairs = []
-        for left, right in learned[: len(self.merges)]:
+        for left, right in merges[: len(self.merges)]:
             pairs.append((place[left], place[right]))
             place.setdefault(left + right, 2 * BYTES + len(pairs) - 1)
         rows = torch.tensor(pairs, dtype=torch.int32).reshape(-1, 2)
