@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from diffkit.compose.hooks import API, Command, Component, Kind, hookimpl
+from diffkit.compose.hooks import API, Command, Component, Kind, NamedBundle, hookimpl
 from diffkit.core.errors import DiffkitError
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ __all__ = [
     "Component",
     "DiffkitError",
     "Kind",
+    "NamedBundle",
     "compose",
     "create",
     "hookimpl",

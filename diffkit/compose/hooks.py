@@ -20,6 +20,7 @@ hookimpl = pluggy.HookimplMarker("diffkit")
 
 _NAME = re.compile(r"[A-Za-z_][\w-]*")
 _TARGET = re.compile(r"[\w.]+:\w+")
+_FOLDER = re.compile(r"[A-Za-z_][\w.]*:[\w-]+(/[\w-]+)*")
 
 
 def _refuse_name(what: str, name: object) -> None:
@@ -84,6 +85,29 @@ class Command:
         _refuse_target(f"target of the command {self.name}", self.target)
 
 
+@dataclass(frozen=True)
+class NamedBundle:
+    """A bundle that the plugin ships, and the name that it is found by: `diffkit sample run=<name>`.
+
+    `folder` is `"package:folder"`, the bundle's place in the plugin's package, such as `"my_plugin:bundles/faces"`.
+    `summary` is its line of `diffkit list`. Raises `DiffkitError` for a name or a folder that is none; `last` is the
+    newest run, and no name.
+    """
+
+    name: str
+    folder: str
+    summary: str = ""
+
+    def __post_init__(self) -> None:
+        _refuse_name("bundle", self.name)
+        if self.name == "last":
+            raise DiffkitError("a bundle cannot have the name 'last', which is the newest run's")
+        if not isinstance(self.folder, str) or not _FOLDER.fullmatch(self.folder):
+            raise DiffkitError(
+                f"the folder of the bundle {self.name} is written 'package:folder', unlike {self.folder!r:.60}"
+            )
+
+
 class Hooks:
     """What a plugin may implement; each hook returns a list."""
 
@@ -102,3 +126,7 @@ class Hooks:
     @hookspec
     def diffkit_commands(self) -> list[Command]:  # type: ignore[empty-body]
         """Verbs of the plugin's own."""
+
+    @hookspec
+    def diffkit_bundles(self) -> list[NamedBundle]:  # type: ignore[empty-body]
+        """Trained models that come with the plugin."""

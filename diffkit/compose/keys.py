@@ -39,7 +39,7 @@ class Sample:
     """`diffkit sample`."""
 
     run: str
-    """A run or a bundle; `last` is the newest run."""
+    """A run or a bundle: a folder, `last` for the newest run, or a name of `diffkit list bundle`."""
     n: Count | None
     """How many samples of each prompt, label or given row; by default 64, and 1 of each given row."""
     seed: Natural
@@ -85,7 +85,7 @@ class Evaluate:
     """`diffkit evaluate`."""
 
     run: str
-    """A run or a bundle; `last` is the newest run."""
+    """A run or a bundle: a folder, `last` for the newest run, or a name of `diffkit list bundle`."""
     n: Count | None
     """How many samples, or rows to measure the model on; by default as many as the data hold out, at most 1000."""
     file: str | None
@@ -105,7 +105,7 @@ class Compare:
     """`diffkit compare`: lists of samplers, grids, guidances and `ema` make points, all others are the same for all."""
 
     run: str
-    """A run or a bundle; `last` is the newest run."""
+    """A run or a bundle: a folder, `last` for the newest run, or a name of `diffkit list bundle`."""
     n: Count | None
     """How many samples of each point; by default as many as the data hold out, at most 1000."""
     seed: Natural

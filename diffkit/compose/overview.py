@@ -6,8 +6,12 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from diffkit.compose.bundles import names
 from diffkit.compose.registry import Entry, registry
 from diffkit.compose.sources import find
+
+BUNDLE = "bundle"
+"""What the lines of trained models are of: no kind of part, but what `run=name` finds."""
 
 
 @dataclass(frozen=True)
@@ -24,14 +28,19 @@ class Option:
 def components(kind: str | None = None) -> list[Option]:
     """Every component of one kind or of all, with the first sentence of its docstring.
 
-    Raises `DiffkitError` for an unknown kind.
+    The bundles that plugins ship come last, and are all there is of the kind `bundle`. Raises `DiffkitError` for an
+    unknown kind.
     """
+    bundles = [Option(BUNDLE, name, s.bundle.summary, str(s.plugin)) for name, s in names().items()]
+    if kind == BUNDLE:
+        return bundles
     kinds = list(registry().kinds) if kind is None else [registry().kind(kind).name]
-    return [
+    parts = [
         Option(k, name, summary(entry), str(entry.plugin))
         for k in kinds
         for name, entry in zip(registry().names(k), registry().entries(k), strict=True)
     ]
+    return parts if kind else [*parts, *bundles]
 
 
 def summary(entry: Entry) -> str:

@@ -18,7 +18,7 @@ from typing import TypeVar
 import pluggy
 
 from diffkit.compose.guard import contained, filters_kept, guarded, time_limit
-from diffkit.compose.hooks import API, Command, Component, Hooks, Kind
+from diffkit.compose.hooks import API, Command, Component, Hooks, Kind, NamedBundle
 from diffkit.compose.installed import Found, PluginWarning, allowed, installed
 from diffkit.core.errors import DiffkitError, nearest
 
@@ -45,6 +45,7 @@ class Plugin:
     configs: tuple[str, ...] = ()
     kinds: tuple[Kind, ...] = ()
     commands: tuple[Command, ...] = ()
+    bundles: tuple[NamedBundle, ...] = ()
     error: str = ""
 
     @property
@@ -138,6 +139,7 @@ def _load(load: Callable[[], object], plugin: Plugin, limit: float | None) -> Pl
                     configs=_gather("diffkit_configs", hook.diffkit_configs(), str),
                     kinds=_gather("diffkit_kinds", hook.diffkit_kinds(), Kind),
                     commands=_gather("diffkit_commands", hook.diffkit_commands(), Command),
+                    bundles=_gather("diffkit_bundles", hook.diffkit_bundles(), NamedBundle),
                 )
             _refuse_contradictions(loaded)
             return loaded
@@ -224,6 +226,7 @@ def _refuse_contradictions(plugin: Plugin) -> None:
     offered = Counter(f"{c.kind}={c.name}" for c in plugin.components)
     offered += Counter(f"the kind {k.name!r}" for k in plugin.kinds)
     offered += Counter(f"the command {c.name!r}" for c in plugin.commands)
+    offered += Counter(f"the bundle {b.name!r}" for b in plugin.bundles)
     twice = [name for name, count in offered.items() if count > 1]
     if twice:
         raise DiffkitError(f"it offers {' and '.join(twice)} twice")

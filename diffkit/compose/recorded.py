@@ -101,6 +101,20 @@ def require(config: Mapping[str, Any], kinds: Sequence[str]) -> dict[str, Any]:
     return settled
 
 
+def vouched(config: Mapping[str, Any], plugin: Plugin) -> dict[str, Any]:
+    """The config of a bundle that `plugin` ships: its record of the plugin is of the one that is here.
+
+    A bundle comes with the plugin's source and is older than it; that they fit is for the plugin to see to.
+    """
+    settled = deepcopy(dict(config))
+    made = settled.get("diffkit")
+    plugins = made.get("plugins") if isinstance(made, dict) else None
+    for said in plugins.values() if isinstance(plugins, dict) else ():
+        if isinstance(said, dict) and canonical(str(said.get("distribution"))) == canonical(plugin.distribution):
+            said |= {"version": plugin.version, "sha256": None}
+    return settled
+
+
 def _records(config: Mapping[str, Any]) -> Iterator[Record]:
     """The strangers' plugins in a config; a file may say anything, and what is no record is none."""
     made = config.get("diffkit")

@@ -6,11 +6,12 @@ from typing import Any
 
 import yaml
 
+from diffkit.compose.bundles import hint, shipped
 from diffkit.core.errors import DiffkitError
 
 
 def read_choices(run: str | None) -> Mapping[str, Any] | None:
-    """The config of the run or bundle at `run` (`last`: `runs/last`), or None where no run is named.
+    """The config of the run or bundle at `run` (`last`: `runs/last`; a name: what a plugin ships), or None without one.
 
     Raises `DiffkitError` if there is none, or if it is more than plain values: what a file says is never interpolated.
     """
@@ -18,9 +19,11 @@ def read_choices(run: str | None) -> Mapping[str, Any] | None:
         return None
     folder = Path(run).expanduser()
     folder = Path("runs/last") if run == "last" and not folder.exists() else folder
+    named = shipped(run)
+    folder = named.folder if named else folder
     file = next((f for f in (folder / "config.yaml", folder / "bundle" / "config.yaml") if f.is_file()), None)
     if file is None:
-        raise DiffkitError(f"run={run}: there is no run here ({folder / 'config.yaml'} does not exist).")
+        raise DiffkitError(f"run={run}: there is no run here ({folder / 'config.yaml'} does not exist){hint(run)}.")
     try:
         content = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:

@@ -44,6 +44,7 @@ def _entry(plugin: Plugin) -> dict[str, Any]:
         "kinds": [kind.name for kind in plugin.kinds],
         "presets": list(plugin.configs),
         "commands": [command.name for command in plugin.commands],
+        "bundles": [bundle.name for bundle in plugin.bundles],
     }
 
 
@@ -57,4 +58,5 @@ def _offers(plugin: Plugin) -> str:
     shown = parts if len(parts) <= 5 else [f"{len(parts)} parts"]
     kinds = [f"kind {kind.name}" for kind in plugin.kinds]
     commands = [f"command {command.name}" for command in plugin.commands]
-    return ", ".join([*shown, *kinds, *commands, *(f"presets {package}" for package in plugin.configs)])
+    bundles = [f"bundle {bundle.name}" for bundle in plugin.bundles]
+    return ", ".join([*shown, *kinds, *commands, *bundles, *(f"presets {package}" for package in plugin.configs)])

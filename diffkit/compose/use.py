@@ -24,7 +24,7 @@ def use(plugin: object) -> None:
         if any(name == p.module and p.usable and not p.used for p in registry().plugins):
             return  # it is installed
         loaded = load_object(plugin, name)
-    if not (loaded.components or loaded.configs or loaded.kinds or loaded.commands):
+    if not (loaded.components or loaded.configs or loaded.kinds or loaded.commands or loaded.bundles):
         raise DiffkitError(f"The plugin {loaded} offers nothing: mark a function with @diffkit.hookimpl.")
     registry().use(loaded)
 

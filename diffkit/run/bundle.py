@@ -12,7 +12,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors, save as save_tensors
 
 from diffkit.compose.build import build_model, check_part
-from diffkit.compose.recorded import require
+from diffkit.compose.bundles import hint, shipped
+from diffkit.compose.recorded import require, vouched
 from diffkit.compose.registry import registry
 from diffkit.core.data import DataSpec
 from diffkit.core.errors import DiffkitError
@@ -63,28 +64,33 @@ def save(folder: Path, model: Network, config: dict[str, Any], spec: DataSpec) -
 
 
 def locate(path: str | Path) -> Path:
-    """The bundle's folder at `path`: a run's (`last` is the newest run) or the bundle's own.
+    """The bundle's folder at `path`: a run's (`last` is the newest run), the bundle's own, or that of a plugin's name.
 
     Raises `DiffkitError` if there is none.
     """
-    folder = Path(path).expanduser()
+    named = shipped(path)
+    folder = named.folder if named else Path(path).expanduser()
     if (folder / WEIGHTS).is_file():
         return folder
-    run = RunFolder.resolve(path)
+    try:
+        run = RunFolder.resolve(folder if named else path)
+    except DiffkitError as error:
+        raise DiffkitError(f"{error}{hint(path)}") from error
     if not (run.bundle / WEIGHTS).is_file():
         raise DiffkitError(f"run {run.path} has no bundle yet: it has not finished; continue it with resume={run.path}")
     return run.bundle
 
 
 def load(path: str | Path) -> Bundle:
-    """The bundle in a run's folder or in a folder of its own.
+    """The bundle in a run's folder, in a folder of its own, or of the name that a plugin gave it.
 
     Nothing in it is trusted: the weights are checked against their digest, the parts are found by registered name,
     names and shapes of tensors must fit. Raises `DiffkitError` otherwise, and for a plugin that is missing; warns of
     one of another version or source than the model was made with.
     """
-    folder = locate(path)
+    folder, named = locate(path), shipped(path)
     config = read_yaml(folder / CONFIG)
+    config = vouched(config, named.plugin) if named else config
     made = config.get("diffkit")
     if not isinstance(made, dict) or not isinstance(made.get("spec"), dict):
         raise DiffkitError(f"{folder / CONFIG} is not the config of a bundle: its 'diffkit' section is missing")

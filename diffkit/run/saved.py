@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from diffkit.compose.build import build_sampling, part
+from diffkit.compose.bundles import shipped
 from diffkit.compose.recorded import require
 from diffkit.core.data import Data, DataSpec
 from diffkit.core.errors import DiffkitError
 from diffkit.core.model import DiffusionModel
-from diffkit.run.bundle import WEIGHTS, load, locate
+from diffkit.run.bundle import load, locate
 from diffkit.run.generate import Sampling
 from diffkit.run.snapshots import FOLDER, Snapshots
 
@@ -22,7 +23,12 @@ class Saved:
     spec: DataSpec
     config: dict[str, Any]
     folder: Path
-    """The run's folder; that of the bundle where there is no run about it."""
+    """Where what is made of it goes: the run's folder; that of the bundle where there is no run about it.
+
+    For one that a plugin ships it is `runs/bundle-<name>`, which need not exist yet.
+    """
+    alone: bool = False
+    """Whether it is a bundle without a run about it."""
 
     @property
     def seed(self) -> int:
@@ -36,7 +42,7 @@ class Saved:
 
     def snapshots(self) -> Snapshots:
         """The snapshots that the run kept; raises `DiffkitError` where there is no run about the bundle."""
-        if (self.folder / WEIGHTS).is_file():
+        if self.alone:
             raise DiffkitError(f"ema=... needs the snapshots of a run; {self.folder} is a bundle alone: give run=RUN")
         return Snapshots(self.folder / FOLDER)
 
@@ -46,7 +52,7 @@ class Saved:
 
 
 def open_run(path: str | Path, ema: float | None = None, update: int | None = None) -> Saved:
-    """The run or bundle at `path` (`last`: the newest run).
+    """The run or bundle at `path` (`last`: the newest run), or the bundle that a plugin ships under this name.
 
     With `ema`, its weights are those of a power-function average of this length after `update` updates (by default
     the last), made of the snapshots that a run kept. Raises `DiffkitError` if there is no run, if it is damaged, if a
@@ -63,7 +69,9 @@ def open_run(path: str | Path, ema: float | None = None, update: int | None = No
         raise DiffkitError(f"{place / 'config.yaml'} is damaged: it does not say its {', '.join(lacking)}")
     if ema is None and update is not None:
         raise DiffkitError(f"update={update} is the moment of an average: choose its length with ema=...")
-    saved = Saved(bundle.model, bundle.spec, bundle.config, place.parent if inside else place)
+    named = shipped(path)
+    folder = named.out if named else place.parent if inside else place
+    saved = Saved(bundle.model, bundle.spec, bundle.config, folder, alone=not inside)
     if ema is not None:
         saved.snapshots().fill(saved.model, ema, update)
     return saved
