@@ -57,6 +57,7 @@ class Emoji(MemoryData):
             low=0.0,
             high=255.0,
             licence=LICENCE,
+            quantum=1.0,
         )
         super().__init__(spec, batch_size, seed)
 
