@@ -7,8 +7,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from diffkit.compose.installed import PluginWarning
-from diffkit.core.errors import DiffkitError, RunFailed
+from diffkit.core.errors import DiffkitError, DiffkitWarning, RunFailed
 
 HELP = """\
 diffkit: compose a diffusion model from parts, and run it.
@@ -59,10 +58,10 @@ def main() -> None:
 
 
 def _show_warning(show: Callable[..., None]) -> Callable[..., None]:
-    """A skipped plugin is one line, without the line of our source that warned."""
+    """What we warn of is one line, without the line of our source that warned."""
 
     def shown(message: Warning | str, category: type[Warning], *place: object) -> None:
-        if issubclass(category, PluginWarning):
+        if issubclass(category, DiffkitWarning):
             print(f"Warning: {message}", file=sys.stderr)
         else:
             show(message, category, *place)

@@ -10,6 +10,7 @@ from diffkit.compose.build import build_model, part
 from diffkit.run import bundle
 
 CONDITIONERS = {"class": {"class": {"_part_": "class"}}, "text": {"text": {"_part_": "text", "width": 8}}, "none": {}}
+CONDITIONERS["both"] = CONDITIONERS["text"] | CONDITIONERS["class"]
 
 
 def choices(condition: str = "text", data: str = "digits") -> dict[str, Any]:

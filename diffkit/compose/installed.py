@@ -7,13 +7,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import Distribution, EntryPoint, distributions
 
-from diffkit.core.errors import DiffkitError, nearest
+from diffkit.core.errors import DiffkitError, DiffkitWarning, nearest
 
 GROUP = "diffkit"
 """The group of entry points that names plugins."""
 
 
-class PluginWarning(UserWarning):
+class PluginWarning(DiffkitWarning):
     """A plugin was skipped, or is another one than a run was made with."""
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     )
     from diffkit.core.data import Captioned as Captioned, Data as Data, DataSpec as DataSpec
     from diffkit.core.denoiser import DenoiserNetwork as DenoiserNetwork
-    from diffkit.core.errors import DiffkitError as DiffkitError
+    from diffkit.core.errors import DiffkitError as DiffkitError, DiffkitWarning as DiffkitWarning
     from diffkit.core.evidence import Density as Density
     from diffkit.core.grid import Grid as Grid
     from diffkit.core.guidance import (
@@ -73,7 +73,7 @@ _HOME = {
     "conditioner": ["Conditioner", "Conditioners", "Prepared"],
     "data": ["Captioned", "Data", "DataSpec"],
     "denoiser": ["DenoiserNetwork"],
-    "errors": ["DiffkitError"],
+    "errors": ["DiffkitError", "DiffkitWarning"],
     "evidence": ["Density"],
     "grid": ["Grid"],
     "guidance": ["Branches", "Denoise", "Guidance", "Ramp", "check_ramp", "strength"],

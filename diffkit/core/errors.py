@@ -1,4 +1,4 @@
-"""The one exception base, and the sentence for an unknown name."""
+"""The one exception base, the one warning base, and the sentence for an unknown name."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -17,6 +17,10 @@ class RunFailed(DiffkitError):
     """A run that started and then failed by itself (exit status 3)."""
 
     status = 3
+
+
+class DiffkitWarning(UserWarning):
+    """Something that a run goes on without, and its user should know; the command prints it as one line."""
 
 
 def nearest(name: str, allowed: Iterable[str]) -> str:

@@ -151,3 +151,36 @@ def test_a_variance_that_was_not_learned_is_refused_before_any_work(run: Run) ->
         sample(diffkit.compose([f"run={folder}", "n=1", "sampler=ddpm", "sampler.variance=learned"], "sample"))
     with pytest.raises(DiffkitError, match=sentence):
         diffkit.load(folder).sample(1, sampler=diffkit.create("sampler", "ddpm", variance="learned"))
+
+
+def test_each_condition_is_dropped_at_its_own_rate_whatever_becomes_of_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    chances = [0.1, 0.5, 0.0, 1.0]
+    task = build(diffkit.compose([*TINY, "condition_dropout=0.1"])).task
+    monkeypatch.setattr(type(task), "trainer", Alone())
+    task._dropout = torch.tensor(chances).reshape(-1, 1)
+    rows = 40_000
+    dropped = ~task.draw(rows)[2]
+    assert not dropped[2].any() and dropped[3].all()
+    rates = dropped.double().mean(1)
+    together = (dropped[0] & dropped[1]).double().mean()
+    for rate, chance in ((rates[0], 0.1), (rates[1], 0.5), (together, 0.05)):
+        assert abs(rate - chance) < 4 * (chance * (1 - chance) / rows) ** 0.5
+    task.batches += 1
+    assert not torch.equal(task.draw(rows)[2], ~dropped)
+
+
+class Alone:
+    """The part of a trainer that a task's numbers depend on."""
+
+    world_size, global_rank = 1, 0
+
+
+def test_one_dropout_is_everyones_and_a_list_has_one_for_each() -> None:
+    task = build(diffkit.compose(["data=digits", "conditioner=[text,class]", "condition_dropout=[0.1,0.5]"])).task
+    assert task._dropout.flatten().tolist() == pytest.approx([0.1, 0.5])
+    assert module._dropout(0.2, 2) == [0.2, 0.2]
+    for values, message in (([0.1], "has 1 numbers for 2 conditioners"), ([0.1, 1.5], "1.5 is not a probability")):
+        with pytest.raises(DiffkitError, match=message):
+            module._dropout(values, 2)

@@ -1,5 +1,6 @@
 """Text, by a small transformer over bytes that is trained with the denoiser."""
 
+import warnings
 from collections.abc import Sequence
 from typing import ClassVar, Literal
 
@@ -10,6 +11,7 @@ from torch.nn.functional import layer_norm
 
 from diffkit.core.condition import Condition, ConditionSpec
 from diffkit.core.conditioner import Conditioner
+from diffkit.core.errors import DiffkitWarning
 from diffkit.core.types import Batch, Count
 from diffkit.standard.denoisers.layers import Attention, feed_forward
 
@@ -24,8 +26,8 @@ class Text(Conditioner):
 
     Each byte is joined to its neighbours by a convolution, so that words stand out from the first steps of training
     on. The text's vector is the maximum over its tokens, normalised; it gives this vector, or the tokens as a sequence,
-    or both. Texts longer than `length` bytes are cut there. Only the different texts of a batch are encoded, so that a
-    few captions for many pictures cost little.
+    or both. Texts longer than `length` bytes are cut there, which a warning says once. Only the different texts of a
+    batch are encoded, so that a few captions for many pictures cost little.
     """
 
     key: ClassVar[str] = "text"
@@ -40,6 +42,7 @@ class Text(Conditioner):
     ) -> None:
         super().__init__()
         self.length, self.gives, self.width = length, gives, width
+        self._announced = False
         self.bytes = nn.Embedding(START + 1, width)
         self.position = nn.Parameter(0.1 * torch.randn(length + 1, width))
         self.neighbours = nn.Conv1d(width, width, NEIGHBOURS, padding=NEIGHBOURS // 2)
@@ -75,7 +78,12 @@ class Text(Conditioner):
 
     def _tokens(self, texts: Sequence[str]) -> tuple[Int[Tensor, "n l"], Bool[Tensor, "n l"]]:
         """Bytes after a start token, padded to the longest text, and where they are."""
-        rows = [[START, *text.encode("utf-8", "surrogatepass")[: self.length]] for text in texts]
+        encoded = [text.encode("utf-8", "surrogatepass") for text in texts]
+        if not self._announced and max(map(len, encoded)) > self.length:
+            self._announced = True
+            message = f"Text reads the first {self.length} bytes of a text: longer ones are cut there"
+            warnings.warn(message, DiffkitWarning, stacklevel=1)
+        rows = [[START, *text[: self.length]] for text in encoded]
         longest = max(map(len, rows))
         padded = torch.tensor([row + [START] * (longest - len(row)) for row in rows])
         size = torch.tensor([len(row) for row in rows])

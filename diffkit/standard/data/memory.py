@@ -12,6 +12,7 @@ from diffkit.core.data import Captioned, Data, DataSpec, order, rows_of
 from diffkit.core.errors import DiffkitError
 from diffkit.core.noise import generator
 from diffkit.core.types import Batch
+from diffkit.standard.data.columns import checked
 
 Split = Literal["train", "test"]
 TEST_BATCHES = 4
@@ -38,12 +39,17 @@ class MemoryData(LightningDataModule, Data, Captioned):
     def read(self, split: Split) -> Batch:
         """All rows of a split: `"x"` standardised, tensors of labels, and lists of a tuple of strings a row.
 
-        Each string of the tuple suits the row.
+        Each string of the tuple suits the row; one string may stand for a tuple of one. A row without a label has -1,
+        and one without a caption None.
         """
+
+    def _columns(self, split: Split) -> Batch:
+        """What `read` gives, checked; raises `DiffkitError` for what is no caption and no class."""
+        return checked(self.read(split), self.spec, f"{type(self).__name__}, {split} split")
 
     def reference(self, split: Split) -> Batch:
         """All rows of a split, on the CPU; the i-th one with its i-th string (modulo their number)."""
-        columns = self.read(split)
+        columns = self._columns(split)
         return _pick(columns, torch.arange(len(columns["x"])))
 
     def captions(self, column: str) -> Iterator[str]:
@@ -85,7 +91,7 @@ class MemoryData(LightningDataModule, Data, Captioned):
             device = torch.device("cpu") if self.trainer is None else self.trainer.strategy.root_device
             self._splits[split] = {
                 name: column.to(device) if isinstance(column, Tensor) else column
-                for name, column in self.read(split).items()
+                for name, column in self._columns(split).items()
             }
         return self._splits[split]
 
@@ -110,10 +116,13 @@ class _Again:
 
 
 def _pick(columns: Batch, choice: Tensor) -> dict[str, Any]:
-    """The batch with one string for each row where there is a tuple of them: the `choice`-th, modulo their number."""
+    """The batch with one string for each row where there is a tuple of them: the `choice`-th, modulo their number.
+
+    None where the tuple is empty.
+    """
     numbers = choice.tolist()
     return {
-        name: [some[i % len(some)] for some, i in zip(column, numbers, strict=True)]
+        name: [some[i % len(some)] if some else None for some, i in zip(column, numbers, strict=True)]
         if isinstance(column, list)
         else column
         for name, column in columns.items()

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from diffkit.core.errors import DiffkitWarning
 from diffkit.standard.conditioners.text import Text
 
 
@@ -22,6 +23,7 @@ def part() -> Text:
     return part
 
 
+@pytest.mark.filterwarnings("ignore:Text reads the first 12 bytes")
 def test_any_string_is_encoded(part: Text) -> None:
     texts = ["", "seven", "sieben", "七", "семь", "7️⃣😀", "a\udc80b", "\x00", "long " * 100]
     encoded = vectors(part, texts)
@@ -35,8 +37,9 @@ def test_padding_changes_nothing(part: Text) -> None:
     assert torch.allclose(alone, beside, atol=1e-5)
 
 
-def test_what_is_beyond_the_length_is_not_seen(part: Text) -> None:
-    a, b, c = vectors(part, ["twelve bytes and more", "twelve bytes", "twelve byte"])
+def test_what_is_beyond_the_length_is_not_seen_and_a_warning_says_so(part: Text) -> None:
+    with pytest.warns(DiffkitWarning, match="the first 12 bytes of a text"):
+        a, b, c = vectors(part, ["twelve bytes and more", "twelve bytes", "twelve byte"])
     assert torch.allclose(a, b, atol=1e-5)
     assert not torch.allclose(a, c, atol=1e-3)
 

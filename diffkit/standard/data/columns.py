@@ -1,0 +1,49 @@
+"""The columns of data in memory, checked before anything is made of them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from diffkit.core.data import DataSpec
+from diffkit.core.errors import DiffkitError
+
+
+def checked(columns: Mapping[str, Any], spec: DataSpec, where: str) -> dict[str, Any]:
+    """The columns, with a tuple of captions in each row of texts: a bare string is one, and None is none.
+
+    Raises `DiffkitError`, which names the row, for what is no caption or no class of the data.
+    """
+    rows, made = len(columns["x"]), dict(columns)
+    for name, classes in spec.conditions.items():
+        column, place = columns.get(name), f"{where}: the column {name}"
+        if column is None:
+            raise DiffkitError(f"{place} is missing, which spec.conditions offers: give it, or do not offer it")
+        if len(column) != rows:
+            raise DiffkitError(f"{place} has {len(column)} entries for {rows} rows: give one for each")
+        if classes is not None:
+            _check_labels(column, classes, place)
+        elif not isinstance(column, Tensor):
+            made[name] = [_captions(entry, f"{place}, row {i}") for i, entry in enumerate(column)]
+    return made
+
+
+def _check_labels(column: Any, classes: int, place: str) -> None:
+    if not isinstance(column, Tensor) or column.is_floating_point() or column.ndim != 1:
+        raise DiffkitError(f"{place} must be a tensor (rows,) of whole numbers, -1 where there is none")
+    wrong = ((column < -1) | (column >= classes)).nonzero()
+    if len(wrong):
+        row = int(wrong[0])
+        raise DiffkitError(f"{place}, row {row} is {int(column[row])}: give 0 to {classes - 1}, or -1 for none")
+
+
+def _captions(entry: Any, place: str) -> tuple[str, ...]:
+    captions = () if entry is None else (entry,) if isinstance(entry, str) else entry
+    if not isinstance(captions, tuple | list) or not all(isinstance(text, str) for text in captions):
+        raise DiffkitError(f"{place} is {entry!r:.60}: give a string, a tuple of strings, or None for no caption")
+    for text in captions:
+        if not text.strip():
+            raise DiffkitError(f"{place} has an empty caption: give None for no caption")
+        if not text.isprintable() and any("\ud800" <= letter <= "\udfff" for letter in text):
+            raise DiffkitError(f"{place} is {text!r:.60}, made of bytes that are not UTF-8: decode it as what it is")
+    return tuple(captions)
