@@ -72,22 +72,35 @@ def merge(conditions: Sequence[Condition]) -> Condition:
 
 def stack(conditions: Sequence[Condition]) -> Condition:
     """The rows of several conditions of the same slots, one after the other; shorter sequences are padded."""
-    sequence, mask = _slot(conditions, "sequence"), _slot(conditions, "mask")
-    length = max((s.shape[1] for s in sequence), default=0)
-    vector, spatial = _slot(conditions, "vector"), _slot(conditions, "spatial")
-    return Condition(
-        torch.cat(vector) if vector else None,
-        torch.cat([pad(s, (0, 0, 0, length - s.shape[1])) for s in sequence]) if sequence else None,
-        torch.cat([pad(m, (0, length - m.shape[1])) for m in mask]) if mask else None,
-        torch.cat(spatial) if spatial else None,
-    )
+    length = max((s.shape[1] for s in _slot(conditions, "sequence")), default=0)
+    conditions = [_padded(c, length) for c in conditions]
+
+    def below(name: str) -> Tensor | None:
+        rows = _slot(conditions, name)
+        return torch.cat(rows) if rows else None
+
+    return Condition(below("vector"), below("sequence"), below("mask"), below("spatial"))
+
+
+def _padded(condition: Condition, length: int) -> Condition:
+    """With `length` tokens a row, if there are any."""
+    s, m = condition.sequence, condition.mask
+    if s is None or m is None or s.shape[1] == length:
+        return condition
+    more = length - s.shape[1]
+    return Condition(condition.vector, pad(s, (0, 0, 0, more)), pad(m, (0, more)), condition.spatial)
 
 
 def choose(keep: Bool[Tensor, " b"], a: Condition, b: Condition) -> Condition:
     """Row by row, `a` where `keep` and `b` elsewhere; both have the same slots and rows."""
-    both = stack([a, b])
-    rows = torch.arange(len(keep), device=keep.device)
-    return both.map(lambda tensor: tensor[torch.where(keep, rows, rows + len(keep))])
+    length = max((s.shape[1] for s in _slot([a, b], "sequence")), default=0)
+    a, b = _padded(a, length), _padded(b, length)
+
+    def pick(name: str) -> Tensor | None:
+        x, y = getattr(a, name), getattr(b, name)
+        return None if x is None else torch.where(keep.reshape(-1, *[1] * (x.ndim - 1)), x, y)
+
+    return Condition(pick("vector"), pick("sequence"), pick("mask"), pick("spatial"))
 
 
 def mix(a: Condition, b: Condition, share: Float[Tensor, " b"]) -> Condition:

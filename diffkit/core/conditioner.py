@@ -109,6 +109,8 @@ def _present(column: Any, rows: int, device: torch.device) -> Bool[Tensor, " b"]
         return torch.zeros(rows, dtype=torch.bool, device=device)
     if isinstance(column, Tensor):
         return torch.ones(rows, dtype=torch.bool, device=device) if column.is_floating_point() else column >= 0
+    if None not in column:
+        return torch.ones(rows, dtype=torch.bool, device=device)
     return torch.tensor([value is not None for value in column], device=device)
 
 

@@ -46,8 +46,8 @@ class Table:
 
     def __call__(self, texts: Sequence[str]) -> Condition:
         """The condition of texts, all of which it has; a sequence is padded to the longest of them."""
-        rows = torch.tensor([self.place[text] for text in texts])
-        vector = None if self.vector is None else self.vector[rows.to(self.vector.device)]
+        rows = torch.tensor(list(map(self.place.__getitem__, texts)))
+        vector = None if self.vector is None else self.vector.index_select(0, rows.to(self.vector.device))
         if self.tokens is None:
             return Condition(vector)
         size = self.size[rows]
