@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,8 @@ TILE = 80
 """Pictures smaller than this are enlarged by a whole number, so that every pixel of theirs is a square."""
 GAP = 3
 TEXT = 11
+LETTERS = 22
+"""How many stand side by side above a panel of points."""
 
 
 def image_grid(x: Float[Tensor, "rows columns c h w"], titles: Sequence[str], low: float, high: float) -> Image.Image:
@@ -50,7 +53,10 @@ def scatter_grid(x: Float[Tensor, "rows columns n 2"], titles: Sequence[str]) ->
     from matplotlib.figure import Figure
 
     rows, columns, n, _ = x.shape
-    figure = Figure(figsize=(1.5 * columns, 1.5 * rows + 0.4 * bool(titles)), dpi=100, layout="constrained")
+    titles = ["\n".join(map(_short, title.splitlines())) for title in titles[:columns]]
+    lines = max((title.count("\n") + 1 for title in titles), default=0)
+    height = 1.5 * rows + (0.4 if lines else 0) + 0.2 * max(0, lines - 2)
+    figure = Figure(figsize=(1.5 * columns, height), dpi=100, layout="constrained")
     panels = figure.subplots(rows, columns, squeeze=False)
     points = x.double().cpu().nan_to_num(0).numpy()
     low, high = points.min((0, 1, 2)), points.max((0, 1, 2))
@@ -77,6 +83,10 @@ def _font() -> ImageFont.FreeTypeFont:
 
 def _height(lines: int) -> int:
     return lines * (TEXT + 3) + 2 * GAP if lines else 0
+
+
+def _short(line: str) -> str:
+    return fill(line, LETTERS, max_lines=3, placeholder="…")
 
 
 def _wrap(text: str, width: int) -> list[str]:
