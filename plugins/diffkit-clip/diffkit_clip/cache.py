@@ -11,6 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors, save as save_tensors
 from torch import Tensor
 
+from diffkit.core import DiffkitWarning
 from diffkit_clip.pretrained import digest
 
 _SEAL = "sha256"
@@ -50,7 +51,7 @@ def save(key: str, tensors: Mapping[str, Tensor]) -> None:
                 raise
     except OSError as error:
         why = error.strerror or error
-        warnings.warn(f"what the encoder said is not kept in {file.parent}: {why}", stacklevel=2)
+        warnings.warn(f"what the encoder said is not kept in {file.parent}: {why}", DiffkitWarning, stacklevel=2)
 
 
 def _file(key: str) -> Path:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import layer_norm
 from torch.nn.utils.rnn import pad_sequence
 
-from diffkit.core import Condition, DiffkitError
+from diffkit.core import Condition, DiffkitError, DiffkitWarning
 from diffkit_clip import cache
 from diffkit_clip.pretrained import Pretrained
 from diffkit_clip.table import Table
@@ -98,6 +98,7 @@ class Encoder:
             warnings.warn(
                 f"{len(lost)} of {texts} texts are longer than the {self.length} tokens that {self.pretrained.name} "
                 f"is given, and are cut there: the longest loses {max(lost)} tokens",
+                DiffkitWarning,
                 stacklevel=2,
             )
 

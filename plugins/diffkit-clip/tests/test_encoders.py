@@ -13,6 +13,7 @@ from torch.nn.functional import cosine_similarity, layer_norm
 
 import diffkit
 from diffkit import DiffkitError
+from diffkit.core import DiffkitWarning
 from diffkit.testing import check_conditioner
 from diffkit_clip.encoders import ClipText, FrozenText, HFText
 
@@ -80,7 +81,9 @@ def test_similar_sentences_are_closer_in_a_real_encoder() -> None:
 
 def test_a_text_that_is_too_long_is_cut_and_that_is_said_once(folders: dict[str, str]) -> None:
     part = HFText(folders["bert"], gives="sequence", length=8)
-    with pytest.warns(UserWarning, match=r"1 of 3 texts are longer than the 8 tokens .* the longest loses 14 tok") as w:
+    with pytest.warns(
+        DiffkitWarning, match=r"1 of 3 texts are longer than the 8 tokens .* the longest loses 14 tok"
+    ) as w:
         told = part({"text": ["x" * 20, "x" * 6, "x"]})
         part({"text": ["y" * 30]})
     assert len(w) == 1

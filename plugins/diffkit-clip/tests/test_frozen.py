@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from diffkit import DiffkitError
+from diffkit.core import DiffkitWarning
 from diffkit_clip import cache
 from diffkit_clip.encoders import FrozenText
 
@@ -93,7 +94,7 @@ def test_a_file_is_there_whole_or_not_at_all(monkeypatch: pytest.MonkeyPatch) ->
     assert all(f is None or torch.equal(f["vector"], wanted["vector"]) for f in [*found, cache.load("0" * 64)])
     assert cache.load("0" * 64) is not None and len(kept()) == 1
     monkeypatch.setattr("os.replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
-    with pytest.warns(UserWarning, match="is not kept in .*: No space left on device"):
+    with pytest.warns(DiffkitWarning, match="is not kept in .*: No space left on device"):
         cache.save("1" * 64, wanted)
     assert len(kept()) == 1
 
