@@ -16,3 +16,16 @@ def diffkit_components() -> list[diffkit.Component]:
         diffkit.Component("metric", "alignment", "diffkit_clip.metrics:Alignment"),
         diffkit.Component("metric", "r_precision", "diffkit_clip.metrics:RPrecision"),
     ]
+
+
+@diffkit.hookimpl
+def diffkit_configs() -> list[str]:
+    """The presets."""
+    return ["diffkit_clip.conf"]
+
+
+@diffkit.hookimpl
+def diffkit_commands() -> list[diffkit.Command]:
+    """The export."""
+    summary = "write a run's CLIP in the format of transformers"
+    return [diffkit.Command("clip-export", "diffkit_clip.export:command", summary)]

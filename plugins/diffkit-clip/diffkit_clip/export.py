@@ -17,7 +17,7 @@ WEIGHTS = "model.safetensors"
 OURS = "diffkit"
 """The section of the folder's `config.json` by which a noise-aware CLIP is known."""
 HELP = """\
-diffkit clip-export run=RUN out=FOLDER: write the CLIP of a run of task=clip as transformers' CLIPModel and CLIPTokenizer.
+diffkit clip-export run=RUN out=FOLDER: write the CLIP of a run of task=clip in the format of transformers.
 
   run=RUN      a run's folder or a bundle; `last` is the newest run
   out=FOLDER   a new or an empty folder

@@ -19,6 +19,7 @@ from diffkit.core import (
     DiffusionModel,
     Fraction,
     Natural,
+    Positive,
     Shape,
     TimeDensity,
     Weighting,
@@ -42,9 +43,10 @@ class CLIPTask(Task):
     The batch is that of all devices together, and rows without a caption are left out. The times are the density's.
     The towers (`patch` to `length`) are those of `diffkit_clip.network.Sizes`; the model's denoiser and conditioners,
     `weighting` and `condition_dropout` are not used. Before noise is added a picture is moved by at most `shift` pixels
-    each way, its edge repeated. It logs how often the caption of a held-out picture is the first, or among the first
-    10, of all different held-out captions at a few log-SNRs: `val_r1/<log-SNR>`, `val_r10/<log-SNR>`. The other keys
-    are those of every `Task`. Raises `DiffkitError` for data without captions, and without square pictures.
+    each way, its edge repeated. The learning rate is `rate` times the optimizer's: at one that suits a UNet both towers
+    soon give one vector for everything. It logs how often the caption of a held-out picture is the first, or among the
+    first 10, of all different held-out captions at a few log-SNRs: `val_r1/<log-SNR>`, `val_r10/<log-SNR>`. The other
+    keys are those of every `Task`. Raises `DiffkitError` for data without captions, and without square pictures.
     Radford et al. 2021, Learning Transferable Visual Models from Natural Language Supervision.
     """
 
@@ -66,6 +68,7 @@ class CLIPTask(Task):
         merges: Count = Sizes.merges,
         length: Count = Sizes.length,
         shift: Natural = 0,
+        rate: Positive = 0.25,
         ema: Fraction = 0.999,
         warmup: Natural = 100,
         decay: Literal["linear", "cosine", "constant"] = "linear",
@@ -75,7 +78,8 @@ class CLIPTask(Task):
         sizes = Sizes(patch, width, depth, text_width, text_depth, features, merges, length)
         network = NoisyCLIP(model.codec, model.schedule, shape, sizes)
         network.tokens.learn(_told(data.reference("train")["text"]))
-        super().__init__(network, density, weighting, optimizer, shape, seed, 0.0, ema, warmup, decay, stratify)
+        given = (network, density, weighting, _slower(optimizer, rate), shape, seed)
+        super().__init__(*given, 0.0, ema, warmup, decay, stratify)
         self.shift = shift
         self._candidates = list(dict.fromkeys(_told(data.reference("test")["text"])))
 
@@ -167,6 +171,16 @@ def refuse_untold(spec: DataSpec) -> None:
     if "text" not in spec.conditions:
         offered = ", ".join(sorted(spec.conditions)) or "nothing"
         raise DiffkitError(f"task=clip learns from captions, and the data offer {offered} beside x: choose other data")
+
+
+def _slower(optimizer: Callable[..., Optimizer], rate: float) -> Callable[..., Optimizer]:
+    def made(parameters: Iterable[nn.Parameter]) -> Optimizer:
+        slower = optimizer(parameters)
+        for group in slower.param_groups:
+            group["lr"] *= rate
+        return slower
+
+    return made
 
 
 def _told(texts: Iterable[str | None]) -> list[str]:
