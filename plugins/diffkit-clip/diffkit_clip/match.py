@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from diffkit.core import Data, DataSpec, DiffkitError
+from diffkit_clip.export import is_noisy, load
 from diffkit_clip.network import NoisyCLIP
 from diffkit_clip.ordinary import OrdinaryCLIP
 
@@ -21,9 +22,18 @@ BATCH = 64
 def open_clip(run: str, spec: DataSpec, load_model: Callable[..., Any]) -> Clip:
     """The CLIP at `run`: a run or a bundle of task=clip on these data, or a folder in the format of transformers.
 
-    One that was exported from such a run is noise-aware again. Raises `DiffkitError` for anything else.
+    One that was exported from such a run is noise-aware again, for data of its shape. Raises `DiffkitError` for
+    anything else.
     """
     folder = Path(run).expanduser()
+    if is_noisy(folder):
+        exported = load(folder)
+        if exported.shape != spec.shape:
+            raise DiffkitError(
+                f"run={run} sees noisy pictures of shape {list(exported.shape)}, and the data are of shape "
+                f"{list(spec.shape)}: give a CLIP of these data"
+            )
+        return exported
     if (folder / "config.json").is_file():
         return OrdinaryCLIP(folder, spec)
     network = load_model(run, spec)
