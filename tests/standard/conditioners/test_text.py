@@ -35,6 +35,9 @@ def test_padding_changes_nothing(part: Text) -> None:
     alone = vectors(part, ["six"])
     beside = vectors(part, ["a longer one", "six", ""])[1:2]
     assert torch.allclose(alone, beside, atol=1e-5)
+    (one, many) = (part({"text": texts}) for texts in (["six"], ["a longer one", "six", ""]))
+    assert one.sequence is not None and many.sequence is not None and many.mask is not None
+    assert torch.allclose(one.sequence[0], many.sequence[1][many.mask[1]], atol=1e-5)
 
 
 def test_what_is_beyond_the_length_is_not_seen_and_a_warning_says_so(part: Text) -> None:
