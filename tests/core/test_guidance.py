@@ -1,12 +1,17 @@
 """Guidance: branches that share one pass, and lists."""
 
+from dataclasses import dataclass
+
+import pytest
 import torch
 from torch import Tensor
 
 from diffkit.core.condition import Condition
-from diffkit.core.guidance import Branches, guide, told
+from diffkit.core.cost import Cost, cost
+from diffkit.core.guidance import Branches, Denoise, Guidance, guide, told
 from diffkit.core.variance import WithVariance
 from diffkit.standard.guidance.cfg import Cfg
+from diffkit.standard.samplers.dpmpp_2m import DpmPp2M
 from diffkit.testing.contracts.walk import Quarter
 
 T = torch.tensor(0.5, dtype=torch.float64)
@@ -89,6 +94,28 @@ def test_a_gradient_through_the_model_shares_its_pass() -> None:
         torch.testing.assert_close(branches.both(x_t, T, TOLD)[1], x_t.sin())
         assert null is None or branches.both(x_t, T, TOLD)[1] is null
         assert (model.rows, model.graphs) == (([6, 3], [False, True]) if before else ([3, 3], [True, False]))
+
+
+@dataclass(frozen=True)
+class Steep(Guidance):
+    """Up the gradient of |x_0|^2."""
+
+    def __call__(self, denoise: Denoise, branches: Branches) -> Denoise:
+        def guided(x_t: Tensor, t: Tensor, condition: Condition) -> Tensor:
+            slope = branches.gradient_through("steep", lambda x_0: x_0.square().sum(1), x_t, t, condition)
+            return denoise(x_t, t, condition) + slope
+
+        return guided
+
+
+@pytest.mark.parametrize("variance", [False, True])
+def test_a_gradient_through_the_model_costs_its_pass_alone(variance: bool) -> None:
+    def price(*guidances: Guidance) -> Cost:
+        return cost(DpmPp2M(), guidances, Quarter(), torch.tensor([0.9, 0.5, 0.0]).double(), (2,), True, variance)
+
+    assert price(Steep()) == Cost(2, 2, {"steep": 2})
+    assert price(Cfg(3.0), Steep()) == Cost(4, 4, {"steep": 2})
+    assert price(Steep(), Cfg(3.0)) == Cost(4, 6, {"steep": 2})
 
 
 def test_a_gradient_through_the_model_keeps_v() -> None:
