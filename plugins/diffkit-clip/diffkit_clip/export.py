@@ -38,13 +38,15 @@ def export(network: NoisyCLIP, folder: str | Path) -> None:
     folder = Path(folder).expanduser()
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise DiffkitError(f"{folder} is there already: give out= a new or an empty folder")
-    own: Any = network.clip
-    config = CLIPConfig.from_dict(own.config.to_dict() | {OURS: {"channels": network.shape[0], "planes": PLANES}})
+    config = CLIPConfig.from_dict(
+        network.clip.config.to_dict() | {OURS: {"channels": network.shape[0], "planes": PLANES}}
+    )
     config.architectures = ["CLIPModel"]
-    weights = {name: a.detach().cpu().contiguous() for name, a in own.state_dict().items()}
+    weights = {name: a.detach().cpu().contiguous() for name, a in network.clip.state_dict().items()}
     weights["logit_scale"] = weights["logit_scale"].clamp(max=math.log(MOST))
     vocabulary, merges = network.tokens.files()
-    tokenizer = CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=network.tokens.length)
+    make: Any = CLIPTokenizer  # which says of merges that they are strings
+    tokenizer = make(vocab=vocabulary, merges=merges, model_max_length=network.tokens.length)
     try:
         config.save_pretrained(folder)
         save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})

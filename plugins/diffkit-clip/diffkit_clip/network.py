@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import normalize
 
 from diffkit.core import Codec, Conditioners, Count, DiffkitError, Natural, Network, Schedule, Shape
@@ -60,7 +60,7 @@ class NoisyCLIP(Network):
         self.codec, self.schedule, self.conditioners = codec, schedule, Conditioners([])
         self.shape = shape
         self.tokens = Tokens(sizes.merges, sizes.length)
-        self.clip = _towers(shape, sizes, self.tokens)
+        self.clip: Any = _towers(shape, sizes, self.tokens)  # whose methods and parts a Module does not say
 
     @property
     def logit_scale(self) -> Float[Tensor, ""]:
@@ -107,7 +107,7 @@ def planes(logsnr: Float[Tensor, " b"]) -> Float[Tensor, "b k"]:
     return torch.cat([angle.sin(), angle.cos()], 1)
 
 
-def _towers(shape: Shape, sizes: Sizes, tokens: Tokens) -> nn.Module:
+def _towers(shape: Shape, sizes: Sizes, tokens: Tokens) -> Any:
     """An untrained `CLIPModel` of these sizes."""
     from transformers import CLIPConfig, CLIPModel
 
@@ -129,8 +129,7 @@ def _towers(shape: Shape, sizes: Sizes, tokens: Tokens) -> nn.Module:
         projection_dim=sizes.features,
         logit_scale_init_value=math.log(SCALE),
     )
-    model: Any = CLIPModel(config)
-    return model
+    return CLIPModel(config)
 
 
 def _tower(width: int, depth: int) -> dict[str, Any]:

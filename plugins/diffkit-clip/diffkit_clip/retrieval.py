@@ -44,6 +44,6 @@ def retrieval(
     with torch.no_grad():
         pictures, words = network.images(*at_level(x_0, eps, level)), network.texts(captions)
     scores, right = pictures @ words.T, own[:, None] == torch.arange(len(captions), device=own.device)
-    queries = own[:asked].unique()
+    queries = torch.tensor(sorted(set(own[:asked].tolist())), device=own.device)
     found = {"text": ranks(scores[:asked], right[:asked]), "image": ranks(scores.T[queries], right.T[queries])}
     return {f"{name}_r{k}": (rank < k).double().mean().item() for name, rank in found.items() for k in AMONG}

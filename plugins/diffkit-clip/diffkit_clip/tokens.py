@@ -33,7 +33,7 @@ class Tokens(nn.Module):
         """How many tokens there are."""
         self.register_buffer("merges", torch.full((merges, 2), -1, dtype=torch.int32))
         self._tokenizer: Any = None
-        self.register_load_state_dict_post_hook(_forget)
+        self.register_load_state_dict_post_hook(_forget)  # type: ignore[no-untyped-call]
 
     @property
     def start(self) -> int:
