@@ -2,13 +2,12 @@
 
 In a page, a comment before a code block says what is done with it. `<!-- run -->`: it is run here, in a folder that the
 page's blocks share; `<!-- run + trainer.max_steps=2 -->` appends overrides to each command, to make it short;
-`<!-- fails -->` says that each command is refused (status 2); `<!-- file: name -->` saves the block under that name,
-`<!-- append: name -->` adds it to that file; `<!-- shown: why -->` leaves it, for a reason. `<!-- setup: command -->`
-is run and not shown. Of a console block, the lines after a command are its output, where `...` stands for anything.
+`<!-- fails -->` says that each command is refused (status 2), and `<!-- fails: 1 -->` that the status is 1;
+`<!-- file: name -->` saves the block under that name, `<!-- append: name -->` adds it to that file;
+`<!-- shown: why -->` leaves it, for a reason. `<!-- setup: command -->` is run and not shown. Of a console block, the
+lines after a command are its output, where `...` stands for anything.
 """
 
-import atexit
-import json
 import os
 import re
 import shlex
@@ -20,6 +19,8 @@ from functools import cache
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import NamedTuple
+
+import forks
 
 ROOT = Path(__file__).parents[1]
 SITE = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -74,46 +75,13 @@ def matches(shown: str, printed: str) -> bool:
     return True
 
 
-STARTED = """
-import json, os, site, sys
-import hydra_zen, lightning, matplotlib, scipy.integrate, sklearn.datasets, torch, torchmetrics, wandb
-for line in sys.stdin:
-    order = json.loads(line)
-    child = os.fork()
-    if not child:
-        break
-    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
-else:
-    sys.exit()
-out = os.open(order["out"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-for number, file in enumerate((os.open(os.devnull, os.O_RDONLY), out, out)):
-    os.dup2(file, number)
-os.chdir(order["here"])
-os.environ.update(order["env"])
-site.addsitedir(order["packages"])
-sys.argv = order["words"]
-if sys.argv[0] == "python":
-    exec(compile(sys.argv[2], "<page>", "exec"), {"__name__": "__main__"})
-else:
-    from diffkit.cli import main
-    main()
-"""
-"""A Python that has loaded the slow libraries, and runs each command that it is sent in a fork of its own."""
-
-
-@cache
-def started() -> "subprocess.Popen[str]":
-    server = subprocess.Popen([sys.executable, "-c", STARTED], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    atexit.register(server.communicate)
-    return server
-
-
 class Reader:
     """A reader of one page: a folder, and an environment where what is installed harms no other."""
 
     def __init__(self, folder: Path) -> None:
         self.here, own = folder / "here", folder / "own"
         self.here.mkdir()
+        self.scripts = own / "bin"
         venv.create(own, symlinks=True)
         (self.packages,) = own.glob("lib/python*/site-packages")
         (self.packages / "outer.pth").write_text(
@@ -121,11 +89,11 @@ class Reader:
         )
         for name in ("diffkit", "pip", "pytest"):  # as pip would have written them for this environment
             script = Path(sys.executable).with_name(name).read_text(encoding="utf-8").partition("\n")[2]
-            (own / "bin" / name).write_text(f"#!{own / 'bin/python'}\n{script}", encoding="utf-8")
-            (own / "bin" / name).chmod(0o755)
-        path = f"{own / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}"
+            (self.scripts / name).write_text(f"#!{self.scripts / 'python'}\n{script}", encoding="utf-8")
+            (self.scripts / name).chmod(0o755)
+        path = f"{self.scripts}:{Path(sys.executable).parent}:{os.environ['PATH']}"
         offline = {"PIP_NO_INDEX": "1", "PIP_NO_BUILD_ISOLATION": "0", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
-        self.env = dict(os.environ) | offline | {"PATH": path, "COLUMNS": "120"}
+        self.env = dict(os.environ) | offline | {"PATH": path, "COLUMNS": "120", "DIFFKIT_CACHE": str(folder / "cache")}
 
     def run(self, command: list[str] | str, status: int = 0) -> str:
         """What a command prints, as a user sees it; its exit status must be the given one. `cd` stays in effect."""
@@ -133,30 +101,16 @@ class Reader:
         if words[0] == "cd":
             self.here = self.here / words[1]
             return ""
-        if words[0] in ("diffkit", "python") and not {"|", "||", "&&", ">"} & set(words):
-            found, printed = self._forked(words)
+        if words[0] in ("diffkit", "pytest", "python") and not {"|", "||", "&&", ">"} & set(words):
+            argv = words[1:] if words[0] == "python" else [str(self.scripts / words[0]), *words[1:]]
+            done = forks.run(argv, self.here, self.env, self.packages, joined=True)
         else:
             done = subprocess.run(
                 command, shell=True, cwd=self.here, env=self.env, stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300,
             )  # fmt: skip
-            found, printed = done.returncode, done.stdout
-        assert found == status, f"{command}\n{printed}"
-        return printed
-
-    def _forked(self, words: list[str]) -> tuple[int, str]:
-        """Exit status and output of a command, without the seconds that a new process takes to load torch."""
-        out, server = self.packages / "out", started()
-        assert server.stdin and server.stdout
-        order = {
-            "words": words,
-            "here": str(self.here),
-            "env": self.env,
-            "packages": str(self.packages),
-            "out": str(out),
-        }
-        print(json.dumps(order), file=server.stdin, flush=True)
-        return int(server.stdout.readline()), out.read_text(encoding="utf-8")
+        assert done.returncode == status, f"{command}\n{done.stdout}"
+        return done.stdout
 
 
 @cache

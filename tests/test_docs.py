@@ -34,7 +34,8 @@ def test_marked_blocks_run_and_print_what_is_shown(page: Path, tmp_path: Path):
                 out.write(block.code)
         elif block.language == "console":
             for command, shown in commands(block.code):
-                printed = reader.run(f"{command} {block.argument}", 2 if block.action == "fails" else 0)
+                more, status = ("", int(block.argument or 2)) if block.action == "fails" else (block.argument, 0)
+                printed = reader.run(f"{command} {more}", status)
                 assert matches(shown, printed), f"{page.name}: {command} printed\n{printed}\nand not\n{shown}"
         else:
             reader.run(["python", "-c", block.code])

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import forks
 import pytest
 from packages import Package, install
 from strangers import SAMPLER, entry
@@ -160,10 +161,17 @@ class Machine:
 
     def run(self, *argv: str, plugins: str | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
         """Run Python; `plugins` are those that may load."""
-        chosen = {} if plugins is None else {"DIFFKIT_PLUGINS": plugins}
-        environment = {**os.environ, "PYTHONPATH": str(self.site), "OMP_NUM_THREADS": "1", **chosen, **variables}
+        environment = {**os.environ, **self._variables(plugins), **variables}
         command = [sys.executable, *argv]
         return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=self.site.parent)
+
+    def fork(self, *argv: str, plugins: str | None = None) -> subprocess.CompletedProcess[str]:
+        """The same where torch is loaded already."""
+        return forks.run(argv, self.site.parent, self._variables(plugins))
+
+    def _variables(self, plugins: str | None) -> dict[str, str]:
+        chosen = {} if plugins is None else {"DIFFKIT_PLUGINS": plugins}
+        return {"PYTHONPATH": str(self.site), "OMP_NUM_THREADS": "1", **chosen}
 
     def diffkit(self, *argv: str, plugins: str | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
         return self.run("-m", "diffkit.cli", *argv, plugins=plugins, **variables)
@@ -229,7 +237,7 @@ print(json.dumps(said))
 
 def test_a_class_that_does_not_fit_is_refused_by_name_and_the_good_one_works(machine: Machine) -> None:
     asked = [*UNFIT, "shared", "two-claims/shared", "ddim", "like_ours", "chatty", "good"]
-    done = machine.run("-c", CHOOSE, *asked, DIFFKIT_PLUGINS=",".join(p.name for p in PACKAGES if p.name not in BROKEN))
+    done = machine.fork("-c", CHOOSE, *asked, plugins=",".join(p.name for p in PACKAGES if p.name not in BROKEN))
     said = json.loads(done.stdout)
     for name, (_, *causes) in UNFIT.items():
         assert f"sampler '{name}' of {name} 0.8" in said[name], said[name]
@@ -275,10 +283,10 @@ print([random.random(), numpy.random.rand()] == [random.Random(0).random(), nump
 
 def test_neither_random_numbers_nor_torchs_defaults_change(machine: Machine) -> None:
     """Neither by the entry module nor by the part's; where a plugin loads torch itself, it is left as it starts."""
-    before, entered, imported = machine.run("-c", STATE, plugins="reseeds").stdout.splitlines()
+    before, entered, imported = machine.fork("-c", STATE, plugins="reseeds").stdout.splitlines()
     assert before.endswith("torch.float16 cpu True 2 False highest")
     assert entered == before and imported == before
-    loaded = machine.run("-c", LOADED, plugins="reseeds")
+    loaded = machine.run("-c", LOADED, plugins="reseeds", DIFFKIT_PLUGIN_SECONDS="0")
     assert loaded.stdout.splitlines() == ["torch.float32 cpu True False highest", "False"], loaded.stderr
 
 
@@ -298,7 +306,7 @@ def test_a_new_kind_is_a_part_of_a_run_and_a_part_within_a_part(machine: Machine
     """With a preset, in one process with a mistake in it, and with a part of a plugin that could not be loaded."""
     mine = ["check", "experiment=aa", "walk@sampler.walk=run", "sampler.walk.speed=4", "+walk=stroll", "walk.speed=2"]
     wrong, future = ["check", "+walk=stroll", "walk.speed=-1"], ["check", "sampler=p"]
-    done = machine.run("-c", COMMANDS, json.dumps([mine, wrong, future]), plugins="aa-good,future")
+    done = machine.fork("-c", COMMANDS, json.dumps([mine, wrong, future]), plugins="aa-good,future")
     lines = [" ".join(line.split()) for line in done.stdout.splitlines()]
     assert "sampler good walk=run, walk.speed=4.0 aa-good 1.0" in lines, done.stderr
     assert "walk stroll speed=2.0 aa-good 1.0" in lines

@@ -1,8 +1,8 @@
 """A saved run draws the same samples however often it is stopped, and on however many devices."""
 
-import subprocess
 import sys
 
+import forks
 import numpy as np
 import pytest
 import small
@@ -130,9 +130,7 @@ def test_two_devices_continue_what_one_began_and_end_with_the_same_bytes(run, wh
         "values = dict(prompt=['a three', 'four'], n=5, batch_size=3, seed=7, out=sys.argv[2], trainer=trainer)\n"
         "sample(small.asked(Path(sys.argv[1]), **values))\n"
     )
-    command = [sys.executable, str(script), str(run), str(tmp_path)]
-    environment = {"PYTHONPATH": ":".join(sys.path), "OMP_NUM_THREADS": "1", "PATH": "/usr/bin:/bin"}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=240, env=environment)
+    done = forks.run([script, run, tmp_path], env={"PYTHONPATH": ":".join(sys.path)})
     assert done.returncode == 0, done.stderr
     assert_same(tmp_path, whole)
 

@@ -1,9 +1,7 @@
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
+import forks
 import numpy as np
 import pytest
 import torch
@@ -101,10 +99,8 @@ def test_two_processes_share_each_batch(run: Run) -> None:
     """DDP with gloo: the same rows, times and noise as on one device, so the same weights but for rounding."""
     alone = run("out=one", "trainer.precision=32-true", "trainer.accelerator=cpu")
     choices = ("out=two", "trainer.precision=32-true", "trainer.accelerator=cpu")
-    command = [sys.executable, "-m", "diffkit.cli", "train", *TINY, *choices]
-    command += ["trainer.strategy=ddp", "trainer.devices=2"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
+    command = ["-m", "diffkit.cli", "train", *TINY, *choices, "trainer.strategy=ddp", "trainer.devices=2"]
+    done = forks.run(command)  # which starts the other one
     assert done.returncode == 0, done.stderr
     one, two = bundle.load(alone).model.state_dict(), bundle.load("two").model.state_dict()
     assert all(torch.allclose(one[name], two[name], atol=1e-5) for name in one)

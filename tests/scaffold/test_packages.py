@@ -1,14 +1,12 @@
 """What `diffkit new plugin` writes works: built, installed, held against its own tests, and used in one run."""
 
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Callable
 from contextlib import chdir
 from pathlib import Path
 from zipfile import ZipFile
 
+import forks
 import pytest
 from hatchling.build import build_wheel
 
@@ -39,11 +37,7 @@ def run(home: Path) -> Run:
     """A command with the plugins installed; gives what it prints."""
 
     def run(*command: str) -> str:
-        env = os.environ | {"PYTHONPATH": str(home / "site")}
-        done = subprocess.run(
-            [sys.executable, *command], cwd=home, env=env, stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300,
-        )  # fmt: skip
+        done = forks.run(command, home, {"PYTHONPATH": str(home / "site")}, joined=True)
         assert done.returncode == 0, done.stdout
         return done.stdout
 

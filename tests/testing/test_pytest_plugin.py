@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import forks
 import pytest
 
 PLUGIN = '''
@@ -58,20 +59,35 @@ def diffkit_components():
 '''
 
 
-def run(folder: Path, *arguments: str, parts: str = "", slip: str = "", seed: str = "0") -> tuple[int, str]:
+WARY = "import sys, warnings; warnings.simplefilter('error'); sys.warnoptions.append('error'); import pytest"
+
+
+def run(folder: Path, *arguments: str, parts: str = "", slip: str = "") -> tuple[int, str]:
     """The status and what pytest prints, with warnings as errors."""
-    given = parts or '("sampler", "mine", Mine)'
-    (folder / "mine.py").write_text(PLUGIN.replace("PARTS", f"[{given}]").replace("ORDER_SLIP", slip))
+    _write(folder, parts, slip)
+    code = ["-c", f"{WARY}; sys.exit(pytest.main())", "-p", "no:cacheprovider", *arguments]
+    done = forks.run(code, folder, {"PYTEST_ADDOPTS": "", "COLUMNS": "150"}, joined=True)
+    return done.returncode, done.stdout
+
+
+def start(folder: Path, *arguments: str) -> tuple[int, str]:
+    """The same in a process that has not loaded anything yet, and with a hash seed of its own."""
+    _write(folder)
     command = [sys.executable, "-W", "error", "-m", "pytest", "-p", "no:cacheprovider", *arguments]
     done = subprocess.run(
-        command, cwd=folder, env=os.environ | {"PYTHONHASHSEED": seed, "PYTEST_ADDOPTS": "", "COLUMNS": "150"},
+        command, cwd=folder, env=os.environ | {"PYTHONHASHSEED": "random", "PYTEST_ADDOPTS": "", "COLUMNS": "150"},
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120,
     )  # fmt: skip
     return done.returncode, done.stdout
 
 
+def _write(folder: Path, parts: str = "", slip: str = "") -> None:
+    given = parts or '("sampler", "mine", Mine)'
+    (folder / "mine.py").write_text(PLUGIN.replace("PARTS", f"[{given}]").replace("ORDER_SLIP", slip))
+
+
 def test_a_good_plugin_passes_in_two_processes_of_other_hash_seeds(tmp_path: Path) -> None:
-    status, said = run(tmp_path, "--diffkit-plugin", "./mine.py", "-n", "2", "-v", seed="random")
+    status, said = start(tmp_path, "--diffkit-plugin", "./mine.py", "-n", "2", "-v")
     assert status == 0, said
     for contract in ("interface", "documented", "composes", "builds", "states", "order", "moments"):
         assert f"mine/sampler=mine::{contract}" in said
@@ -116,5 +132,5 @@ def test_without_the_option_nothing_is_imported(tmp_path: Path) -> None:
         "    assert not heavy & set(sys.modules)\n"
     )
     arguments = ("-p", "no:hydra_pytest", "-p", "no:jaxtyping")
-    status, said = run(tmp_path, *arguments)
+    status, said = start(tmp_path, *arguments)
     assert status == 0, said

@@ -1,11 +1,10 @@
 """The contracts of data; and that no near-copies are on both sides of the split, pictures are right, notices kept."""
 
-import subprocess
-import sys
 from importlib import util
 from pathlib import Path
 from typing import Any
 
+import forks
 import numpy as np
 import pytest
 import torch
@@ -134,12 +133,12 @@ def test_a_missing_package_is_one_sentence_with_the_command(missing: str, monkey
 
 
 def test_the_preset_runs_and_the_licence_goes_with_what_it_makes(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "diffkit.cli"]
-    check = subprocess.run([*command, "check", "experiment=emoji"], capture_output=True, text=True, check=True)
+    check = forks.run(["-m", "diffkit.cli", "check", "experiment=emoji"], tmp_path)
     assert LICENCE in check.stdout
     short = "data.resolution=8 data.batch_size=4 denoiser.width=8 trainer.max_steps=1 samples=2 metric=[] logger=[]"
-    train = [*command, "train", "experiment=emoji", *short.split(), "grid.steps=2", f"out={tmp_path / 'run'}"]
-    subprocess.run(train, capture_output=True, text=True, check=True)
+    train = ["-m", "diffkit.cli", "train", "experiment=emoji", *short.split(), "grid.steps=2", "out=run"]
+    done = forks.run(train, tmp_path)
+    assert done.returncode == 0, done.stderr
     for config in ("config.yaml", "bundle/config.yaml"):
         assert LICENCE in " ".join((tmp_path / "run" / config).read_text(encoding="utf-8").split())
     assert (tmp_path / "run/samples/grid.png").is_file()
