@@ -29,7 +29,7 @@ SLOW = (
     "hydra_zen hydra._internal.hydra lightning.pytorch matplotlib.pyplot pluggy PIL.ImageDraw rich.table "
     "safetensors.torch scipy.integrate sklearn.datasets sklearn.model_selection torch.profiler torchmetrics wandb"
 )
-TIMEOUT = 300
+TIMEOUT = 600
 """Seconds until a command is killed."""
 QUIET = "-W 'ignore:Module already imported:pytest.PytestAssertRewriteWarning'"
 """For pytest, which wishes to be the first to import hydra."""

@@ -134,7 +134,7 @@ def test_a_missing_package_is_one_sentence_with_the_command(missing: str, monkey
 
 def test_the_preset_runs_and_the_licence_goes_with_what_it_makes(tmp_path: Path) -> None:
     check = forks.run(["-m", "diffkit.cli", "check", "experiment=emoji"], tmp_path)
-    assert LICENCE in check.stdout
+    assert check.returncode == 0 and LICENCE in check.stdout, check.stderr
     short = "data.resolution=8 data.batch_size=4 denoiser.width=8 trainer.max_steps=1 samples=2 metric=[] logger=[]"
     train = ["-m", "diffkit.cli", "train", "experiment=emoji", *short.split(), "grid.steps=2", "out=run"]
     done = forks.run(train, tmp_path)

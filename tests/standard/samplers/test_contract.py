@@ -3,10 +3,7 @@
 In processes of its own, since checking the shapes of every call, as the tests' process does, takes four times as long.
 """
 
-import os
-import subprocess
-import sys
-
+import forks
 import pytest
 
 from diffkit.compose.registry import registry
@@ -17,8 +14,6 @@ SHARES = 4
 @pytest.mark.parametrize("share", range(SHARES))
 def test_contract(share: int) -> None:
     words = [f"sampler={name}" for name in registry().names("sampler")[share::SHARES]]
-    command = [sys.executable, "-m", "diffkit.cli", "verify", *words]
-    env = os.environ | {"OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=600)
+    done = forks.run(["-m", "diffkit.cli", "verify", *words])
     assert done.returncode == 0, done.stderr
     assert all(word in done.stdout for word in words)
