@@ -29,19 +29,19 @@ from diffkit_clip.ordinary import OrdinaryCLIP, cutouts
 class ClipGuidance(Guidance):
     r"""Steps towards pictures that match the prompt, by the gradient of their match by a CLIP.
 
-        $$ \hat x_0 \leftarrow \hat x_0 + (\mathrm{scale} - 1)\, \frac{\sigma_t^2}{\alpha_t} \nabla_{x_t} f,
-           \qquad f = \tau \cos(\mathrm{picture}, \mathrm{prompt}) $$
+    $$ \hat x_0 \leftarrow \hat x_0 + (\mathrm{scale} - 1)\, \frac{\sigma_t^2}{\alpha_t} \nabla_{x_t} f,
+       \qquad f = \tau \cos(\mathrm{picture}, \mathrm{prompt}) $$
 
-        with the factor of the cosines that the CLIP has learned. In small steps this shifts the mean of an ancestral step
-        by its variance times the gradient. 1 is off, and the papers' scale is ours less 1. `run` is one of `task=clip` on
-        the same data, which sees x_t: one pass of it and its gradient for each call. Or a folder with a CLIP in the format
-        of transformers, which has learned from clean pictures: it sees the model's x_0 through cutouts, as many as
-        `cutouts`, with sides of at least the share `smallest` of the picture's; the gradient then goes through the model,
-        in the pass that gives x_0. One that was exported from a run sees x_t again. Each sample needs a prompt; rows
-        without one are left alone. Nothing is computed where the `ramp` is 0, as by default where nearly all is noise: what is
-    decided there costs variety.
-        Nichol et al. 2021, GLIDE: Towards Photorealistic Image Generation and Editing with Text-Guided Diffusion Models,
-        section 2.4; the cutouts after Crowson et al. 2022, VQGAN-CLIP.
+    with the factor of the cosines that the CLIP has learned. In small steps this shifts the mean of an ancestral step
+    by its variance times the gradient. 1 is off, and the papers' scale is ours less 1. `run` is one of `task=clip` on
+    the same data, which sees x_t: one pass of it and its gradient for each call. Or a folder with a CLIP in the format
+    of transformers, which has learned from clean pictures: it sees the model's x_0 through cutouts, as many as
+    `cutouts`, with sides of at least the share `smallest` of the picture's; the gradient then goes through the model,
+    in the pass that gives x_0. One that was exported from a run sees x_t again. Each sample needs a prompt; rows
+    without one are left alone. Nothing is computed where the `ramp` is 0, as by default where nearly all is noise: what
+    is decided there costs variety.
+    Nichol et al. 2021, GLIDE: Towards Photorealistic Image Generation and Editing with Text-Guided Diffusion Models,
+    section 2.4; the cutouts after Crowson et al. 2022, VQGAN-CLIP.
     """
 
     reads: ClassVar[tuple[str, ...]] = ("text",)
