@@ -50,6 +50,15 @@ def test_every_row_is_in_one_split_and_base_names_never_in_both() -> None:
     assert 0.1 < len(test) / 1913 < 0.15
 
 
+def test_held_out_names_are_in_one_split_whatever_their_near_copies_are_in() -> None:
+    train, test = (Emoji(resolution=16, held_out="names").reference(split)["text"] for split in ("train", "test"))
+    assert sorted([*train, *test]) == sorted(read(16, WHITE)[0])
+    assert not set(train) & set(test)
+    assert len(test) == 326
+    learned = {base_name(name) for name in train}
+    assert sum(base_name(name) in learned for name in test) == 70
+
+
 def test_no_picture_of_one_split_is_nearly_one_of_the_other() -> None:
     """The nearest two are 14 grey levels (root mean square) apart; all values have a standard deviation of 75.
 
