@@ -31,10 +31,16 @@ def export(network: NoisyCLIP, folder: str | Path) -> None:
     """Write the two towers and the tokens into a new or an empty folder.
 
     `CLIPModel.from_pretrained` and `CLIPTokenizer.from_pretrained` read it, and so does `load`. The codec and the
-    schedule are not in it. Raises `DiffkitError` if it cannot be written.
+    schedule are not in it. Raises `DiffkitError` if it cannot be written, and for a CLIP without a tower for words.
     """
     from transformers import CLIPConfig, CLIPTokenizer
 
+    if network.reader is not None:
+        name = network.reader.encoder.pretrained.name
+        raise DiffkitError(
+            f"the words of this CLIP are read by {name}, and a CLIPModel has no place for it: export a run that was "
+            "trained without task.pretrained"
+        )
     folder = Path(folder).expanduser()
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise DiffkitError(f"{folder} is there already: give out= a new or an empty folder")

@@ -7,10 +7,11 @@ from typing import Any
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from diffkit.core import Codec, Conditioners, Count, DiffkitError, Natural, Network, Schedule, Shape
+from diffkit_clip.encoders import HFText
 from diffkit_clip.tokens import Tokens
 
 LIMIT = 20.0
@@ -40,6 +41,8 @@ class Sizes:
     """Tokens beside the bytes."""
     length: Count = 32
     """Tokens of a text, with start and end: what is beyond is not read."""
+    pretrained: str = ""
+    """A frozen encoder that reads the words instead of a tower, as `hf_text` takes it; "" for none."""
 
 
 class NoisyCLIP(Network):
@@ -49,18 +52,29 @@ class NoisyCLIP(Network):
 
     A `CLIPModel` of the library transformers, small, whose pictures have 8 channels more: constant planes of sines and
     cosines of the log-SNR, kept within 20. It may be asked along any path from data to noise, and for clean pictures.
-    `images` and `match` take what a model diffuses, a codec's latents where it has one. Raises `DiffkitError` for data
-    that are no square pictures.
+    `images` and `match` take what a model diffuses, a codec's latents where it has one. With `sizes.pretrained` there
+    is no tower for words: h is one linear map of a frozen encoder's vector, which stands in `conditioners`. Raises
+    `DiffkitError` for data that are no square pictures, and for an encoder that is not there.
     Radford et al. 2021, Learning Transferable Visual Models from Natural Language Supervision; Nichol et al. 2021,
     GLIDE, section 2.4.
     """
 
     def __init__(self, codec: Codec, schedule: Schedule, shape: Shape, sizes: Sizes) -> None:
         super().__init__()
-        self.codec, self.schedule, self.conditioners = codec, schedule, Conditioners([])
+        reads = [HFText(sizes.pretrained)] if sizes.pretrained else []
+        self.codec, self.schedule, self.conditioners = codec, schedule, Conditioners(reads)
+        self.conditioners.requires_grad_(False)  # no text is left out, so that a null has nothing to learn from
         self.shape = shape
-        self.tokens = Tokens(sizes.merges, sizes.length)
+        self.tokens = Tokens(0 if reads else sizes.merges, sizes.length)
         self.clip: Any = _towers(shape, sizes, self.tokens)  # whose methods and parts a Module does not say
+        for encoder in reads:
+            self.clip.text_model = None
+            self.clip.text_projection = nn.Linear(encoder.spec.vector or 0, sizes.features, bias=False)
+
+    @property
+    def reader(self) -> HFText | None:
+        """The frozen encoder that reads the words, where there is one."""
+        return next((part for part in self.conditioners.parts if isinstance(part, HFText)), None)
 
     @property
     def logit_scale(self) -> Float[Tensor, ""]:
@@ -82,8 +96,11 @@ class NoisyCLIP(Network):
     def texts(self, texts: Sequence[str]) -> Float[Tensor, "n d"]:
         """The unit vector of each text; equal ones are encoded once."""
         place = {text: i for i, text in enumerate(dict.fromkeys(texts))}
-        tokens = self.tokens(list(place))
-        features = normalize(self.clip.get_text_features(tokens).pooler_output, dim=1)
+        if self.reader is None:
+            said = self.clip.get_text_features(self.tokens(list(place))).pooler_output
+        else:
+            said = self.clip.text_projection(self.reader({"text": list(place)}).vector)
+        features = normalize(said, dim=1)
         return features[torch.tensor([place[text] for text in texts], device=features.device)]
 
     def match(

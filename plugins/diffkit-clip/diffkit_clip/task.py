@@ -41,7 +41,7 @@ class CLIPTask(Task):
        + \log \frac{e^{f_{ji}}}{\sum_k e^{f_{ki}}} \right), \qquad \sum_j m_{ij} = 1 $$
 
     The batch is that of all devices together, and rows without a caption are left out. The times are the density's.
-    The towers (`patch` to `length`) are those of `diffkit_clip.network.Sizes`; the model's denoiser and conditioners,
+    The towers (`patch` to `pretrained`) are those of `diffkit_clip.network.Sizes`; the model's denoiser, conditioners,
     `weighting` and `condition_dropout` are not used. Before noise is added a picture is moved by at most `shift` pixels
     each way, its edge repeated. The learning rate is `rate` times the optimizer's: at one that suits a UNet both towers
     soon give one vector for everything. It logs how often the caption of a held-out picture is the first, or among the
@@ -67,6 +67,7 @@ class CLIPTask(Task):
         features: Count = Sizes.features,
         merges: Count = Sizes.merges,
         length: Count = Sizes.length,
+        pretrained: str = Sizes.pretrained,
         shift: Natural = 0,
         rate: Positive = 0.25,
         ema: Fraction = 0.999,
@@ -75,9 +76,10 @@ class CLIPTask(Task):
         stratify: Literal["strata", "lattice", "none"] = "strata",
     ) -> None:
         refuse_untold(data.spec)
-        sizes = Sizes(patch, width, depth, text_width, text_depth, features, merges, length)
+        sizes = Sizes(patch, width, depth, text_width, text_depth, features, merges, length, pretrained)
         network = NoisyCLIP(model.codec, model.schedule, shape, sizes)
-        network.tokens.learn(_told(data.reference("train")["text"]))
+        if not pretrained:
+            network.tokens.learn(_told(data.reference("train")["text"]))
         given = (network, density, weighting, _slower(optimizer, rate), shape, seed)
         super().__init__(*given, 0.0, ema, warmup, decay, stratify)
         self.shift = shift

@@ -12,6 +12,7 @@ from torch.nn.functional import normalize
 
 import diffkit
 from diffkit import DiffkitError
+from diffkit_clip.encoders import HFText
 from diffkit_clip.export import command, export, is_noisy, load
 from diffkit_clip.network import NoisyCLIP, Sizes, planes
 
@@ -196,6 +197,23 @@ def test_a_folder_is_the_same_network_again_to_the_last_bit(network: NoisyCLIP, 
     assert again.shape == network.shape and again.tokens.length == network.tokens.length
     x = pictures(len(NASTY))
     assert torch.equal(again.match(x, HALF, HALF, NASTY), network.match(x, HALF, HALF, NASTY))
+
+
+def test_a_frozen_encoder_may_read_the_words(folders: dict[str, str], tmp_path: Path) -> None:
+    """Through one linear map; its weights are not the CLIP's, and a `CLIPModel` has no place for it."""
+    sizes = Sizes(width=16, depth=1, features=8, pretrained=folders["bert"])
+    made, again = small(sizes=sizes).eval(), small(sizes=sizes).eval()
+    vectors = HFText(folders["bert"])({"text": CAPTIONS[:3]}).vector
+    assert vectors is not None
+    wanted = normalize(vectors @ made.state_dict()["clip.text_projection.weight"].T, dim=1)
+    torch.testing.assert_close(made.texts(CAPTIONS[:3]), wanted)
+    told = {name for name in made.state_dict() if name.startswith(("clip.text", "conditioners"))}
+    assert told == {"clip.text_projection.weight", "conditioners.parts.0.digest", "conditioners.nulls.0.vector"}
+    again.load_state_dict(made.state_dict())
+    texts = [*CAPTIONS[:3], None, ""]
+    assert torch.equal(again.match(pictures(), HALF, HALF, texts), made.match(pictures(), HALF, HALF, texts))
+    with pytest.raises(DiffkitError, match=r"are read by .*, and a CLIPModel has no place for it: export a run that"):
+        export(made, tmp_path / "out")
 
 
 def test_what_cannot_be_exported_or_loaded_is_said(network: NoisyCLIP, folder: Path, tmp_path: Path) -> None:

@@ -116,11 +116,14 @@ def test_ranks_count_the_wrong_ones_that_are_not_behind() -> None:
     assert ranks(scores, right).tolist() == [1, 2, 1]
 
 
-def test_it_keeps_the_contracts_of_a_task() -> None:
+@pytest.mark.parametrize("reader", ["own", "bert"])
+def test_it_keeps_the_contracts_of_a_task(reader: str, folders: dict[str, str]) -> None:
+    """With a tower for words, and with a frozen encoder."""
+
     def small(**given: Any) -> CLIPTask:
         wanted = ("model", "density", "weighting", "optimizer", "shape", "seed", "data")
         sizes = {"width": 8, "depth": 1, "text_width": 8, "text_depth": 1, "features": 8, "merges": 20}
-        return CLIPTask(**{name: given[name] for name in wanted}, **sizes, shift=1)
+        return CLIPTask(**{name: given[name] for name in wanted}, **sizes, shift=1, pretrained=folders.get(reader, ""))
 
     check_task(small)
 
