@@ -1,5 +1,6 @@
 """Which CLIP it is that says how well pictures match words, and what it makes of the words."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,8 @@ from diffkit_clip.ordinary import OrdinaryCLIP
 Clip = NoisyCLIP | OrdinaryCLIP
 BATCH = 64
 """How many pictures a CLIP is shown at once."""
+CLEAN = 12.0
+"""The log-SNR that a noise-aware CLIP is told of a picture without noise: training seldom comes above it."""
 
 
 def open_clip(run: str, spec: DataSpec, load_model: Callable[..., Any]) -> Clip:
@@ -71,7 +74,7 @@ class Judge:
     def _clean(self, x: Tensor) -> Tensor:
         if isinstance(self.clip, OrdinaryCLIP):
             return self.clip.images(x)
-        alpha, sigma = torch.tensor([1.0, 0.0], dtype=torch.float64)
+        alpha, sigma = torch.tensor([1.0, math.exp(-CLEAN / 2)], dtype=torch.float64)
         return self.clip.images(self.clip.codec.encode(x), alpha, sigma)
 
     def words(self, texts: Sequence[str]) -> Float[Tensor, "b d"]:

@@ -30,7 +30,8 @@ class Mean(NoisyCLIP):
         self.means = torch.stack([x[label == digit].mean(0) for digit in range(10)])
 
     def images(self, x_t: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
-        assert (alpha.item(), sigma.item()) == (1, 0)  # the pictures have no noise
+        # a picture without noise is told to have as little as the CLIP has learned to see
+        assert alpha.item() == 1 and (2 * (alpha / sigma).log()).item() == pytest.approx(12)
         return normalize(x_t.flatten(1) - self.middle, dim=1)
 
     def texts(self, texts: Any) -> Tensor:
