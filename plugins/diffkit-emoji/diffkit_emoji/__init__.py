@@ -1,4 +1,4 @@
-"""Captioned colour pictures for diffkit: `data=emoji`, and `experiment=emoji` that trains on them."""
+"""Captioned colour pictures for diffkit, presets that train on them, and a model that was: `run=emoji`."""
 
 import diffkit
 
@@ -13,5 +13,11 @@ def diffkit_components() -> list[diffkit.Component]:
 
 @diffkit.hookimpl
 def diffkit_configs() -> list[str]:
-    """The preset."""
+    """The presets."""
     return ["diffkit_emoji.conf"]
+
+
+@diffkit.hookimpl
+def diffkit_bundles() -> list[diffkit.NamedBundle]:
+    """What `experiment=emoji_text` made."""
+    return [diffkit.NamedBundle("emoji", "diffkit_emoji:bundles/emoji", "Emoji of 32 x 32 pixels from words.")]
