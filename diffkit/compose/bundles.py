@@ -65,8 +65,8 @@ def shipped(run: str | Path) -> Shipped | None:
 
 
 def hint(run: str | Path) -> str:
-    """A clause for an error: which bundles there are beside the paths; nothing where no plugin ships one."""
-    known = names()
+    """A clause for an error: which bundles there are beside the paths; nothing for a path with folders in it."""
+    known = names() if len(Path(run).parts) == 1 else {}
     if str(run) in known:
         return f"; the bundle of this name, since a path of the name comes first, is run={known[str(run)].qualified}"
     return f"; of the bundles that plugins ship, {nearest(str(run), known)}" if known else ""

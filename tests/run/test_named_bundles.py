@@ -89,6 +89,8 @@ def test_an_unknown_name_lists_the_nearest(
     ship()
     with pytest.raises(DiffkitError, match=r"'smal' does not exist: .*plugins ship, did you mean 'small'"):
         diffkit.load("smal")
+    with pytest.raises(DiffkitError, match=r"runs/smal' does not exist: [^;]*yet$"):
+        diffkit.load("runs/smal")
     monkeypatch.setattr("sys.argv", ["diffkit", "sample", "run=smal"])
     with pytest.raises(SystemExit):
         main()

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
+from omegaconf import OmegaConf
 
 import diffkit
 import diffkit_emoji
@@ -54,3 +55,9 @@ def test_red_is_redder_than_green() -> None:
         red, green, _ = emoji.sample(n=4, text=f"{colour} apple", steps=6).x.mean((0, 2, 3))
         colours[colour] = (red - green).item()
     assert colours["red"] > colours["green"] + 20
+
+
+def test_the_preset_is_the_one_that_made_it(config: dict[str, Any]) -> None:
+    preset: Any = OmegaConf.to_container(diffkit.compose(["experiment=emoji_text"]))
+    kinds = ("conditioner", "denoiser", "prediction", "schedule", "density", "weighting", "sampler", "grid", "guidance")
+    assert {kind: preset[kind] for kind in kinds} == {kind: config[kind] for kind in kinds}
