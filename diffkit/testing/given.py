@@ -33,7 +33,7 @@ TINY = {
     "heads": 2,
     "embedding": 8,
     "blocks": 1,
-    "length": 8,
+    "length": 32,
     "points": 64,
     "steps": 3,
     "resolution": 8,

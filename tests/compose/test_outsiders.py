@@ -92,4 +92,4 @@ def test_a_file_that_the_user_names_may_take_its_time(
     file.write_text("import time\ntime.sleep(0.6)\n" + PARTS)
     diffkit.use(file)
     assert diffkit.create("denoiser", "bare", shape=(2,), condition=ConditionSpec())
-    assert "still loading" not in capfd.readouterr().err
+    assert "slow" not in capfd.readouterr().err

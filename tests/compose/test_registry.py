@@ -89,9 +89,10 @@ def test_a_part_may_take_its_time(
     install: Install, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """What is slow may be torch, which the part's module is the first to import: only plugins are announced."""
-    monkeypatch.setattr(guard, "_SLOW", 0.01)
     nap = "import time\ntime.sleep(0.1)\nprint('loaded')\n"
     install("mine", MINE, still_sampler=nap + SAMPLER)
+    registry()
+    monkeypatch.setattr(guard, "_SLOW", 0.01)
     assert registry().load("sampler", "still").__name__ == "Still"
     assert capfd.readouterr().err == "loaded\n"
     registry.cache_clear()

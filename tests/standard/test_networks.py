@@ -10,6 +10,7 @@ from diffkit.compose.registry import registry
 from diffkit.core.condition import ConditionSpec
 from diffkit.core.errors import DiffkitError
 from diffkit.testing import check_conditioner, check_denoiser
+from diffkit.testing.combinations import needs
 from diffkit.testing.given import CONDITIONS, SHAPES, tiny
 
 
@@ -34,6 +35,6 @@ def test_denoiser(name: str, condition: ConditionSpec) -> None:
     check_denoiser(partial(part, "denoiser", tiny("denoiser", name)), shapes, [condition])
 
 
-@pytest.mark.parametrize("name", registry().names("conditioner"))
+@pytest.mark.parametrize("name", [name for name in registry().names("conditioner") if not needs("conditioner", name)])
 def test_conditioner(name: str) -> None:
     check_conditioner(partial(part, "conditioner", tiny("conditioner", name)))
