@@ -195,6 +195,19 @@ class Task(LightningModule, ABC):
             if self._fixed[0]:
                 torch._foreach_copy_(*self._fixed)
 
+    def configure_gradient_clipping(
+        self,
+        optimizer: Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip as the trainer was told; in bf16 by itself, since Lightning refuses that of a fused optimizer there."""
+        if self.trainer.precision != "bf16-mixed" or not gradient_clip_val:
+            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
+            return
+        clip = nn.utils.clip_grad_value_ if gradient_clip_algorithm == "value" else nn.utils.clip_grad_norm_
+        clip([p for group in optimizer.param_groups for p in group["params"]], gradient_clip_val)
+
     @property
     def settled(self) -> bool:
         """Whether the last batch ended with an update: no gradients are waiting for more batches."""

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from lightning import Trainer
 from torch import Tensor
 
 import diffkit
@@ -108,6 +109,17 @@ def test_the_objective_of_an_adaptive_density_is_that_of_uniform_times() -> None
     assert t.mean() > 0.6
     assert task._mean(t.square(), t).item() == pytest.approx(1 / 3, rel=2e-3)
     assert on_chain(t, 10).min() == 0.1
+
+
+@pytest.mark.parametrize(("algorithm", "clipped"), [("norm", [0.6, 0.8]), ("value", [1.0, 1.0])])
+@pytest.mark.parametrize("precision", ["bf16-mixed", "32-true"])
+def test_gradients_are_clipped_for_a_fused_optimizer_too(precision: str, algorithm: str, clipped: list[float]) -> None:
+    task = build(diffkit.compose(TINY)).task
+    task.trainer = Trainer(precision=precision, accelerator="cpu", logger=False, enable_checkpointing=False)
+    weight = torch.nn.Parameter(torch.zeros(2))
+    weight.grad = torch.tensor([3.0, 4.0])
+    task.configure_gradient_clipping(torch.optim.AdamW([weight], fused=True), 1.0, algorithm)
+    assert weight.grad.tolist() == pytest.approx(clipped)
 
 
 VARIANCE = ("learn_variance=true", "conditioner=[class]", "sampler=ddpm", "sampler.variance=learned")
