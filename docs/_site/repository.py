@@ -1,5 +1,6 @@
 """A mkdocs hook: takes the repository's own Markdown into the site, so that nothing is written twice."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from mkdocs.structure.pages import Page
 PAGES = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "benchmarks/README.md"]
 RESULTS = "benchmarks/results"
 PLUGINS = "plugins/*"
+_INTO_DOCS = re.compile(r"\]\(((?:\.\./)*)docs/")
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
@@ -37,7 +39,7 @@ def on_files(files: Files, config: MkDocsConfig, **_: Any) -> Files:
         where = path.relative_to(root).as_posix()
         if path.suffix == ".md":
             text = path.read_text(encoding="utf-8")
-            files.append(File.generated(config, where, content=text.replace("](docs/", "](")))
+            files.append(File.generated(config, where, content=_INTO_DOCS.sub("](\\1", text)))
         elif path.suffix in (".png", ".svg"):
             files.append(File.generated(config, where, abs_src_path=str(path)))
     return files
