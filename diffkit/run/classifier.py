@@ -26,9 +26,9 @@ class ClassifierTask(Task):
     """Learning to tell the class of noisy data at every noise level, for `guidance=[classifier]`.
 
     The loss is the cross-entropy of the row's class given x_t; the times are the density's. `weighting` and
-    `condition_dropout` are not used. It logs the share of held-out rows that are classified rightly at each of a few
-    log-SNRs, as `val_accuracy/<log-SNR>`. The keys are those of every `Task`. Raises `DiffkitError` for data without
-    labels, and for a model that is told something.
+    `condition_dropout` are not used, and rows without a label (-1) teach nothing. It logs the share of held-out rows
+    that are classified rightly at each of a few log-SNRs, as `val_accuracy/<log-SNR>`. The keys are those of every
+    `Task`. Raises `DiffkitError` for data without labels, and for a model that is told something.
     Dhariwal and Nichol 2021, Diffusion Models Beat GANs on Image Synthesis.
     """
 
@@ -69,15 +69,15 @@ class ClassifierTask(Task):
     ) -> tuple[Float[Tensor, " b"], Float[Tensor, " b"]]:
         """See `Task`."""
         logits, logsnr = self._logits(model, batch, t, eps)
-        return cross_entropy(logits, batch["label"], reduction="none"), logsnr
+        return cross_entropy(logits, batch["label"], reduction="none", ignore_index=-1), logsnr
 
     def held_out(self, model: NoisyClassifier, batch: Batch, eps: Float[Tensor, " b *e"]) -> dict[str, Tensor]:
         """See `Task`."""
-        figures = {}
+        figures, told = {}, batch["label"] >= 0
         for level in LEVELS:
             t = model.schedule.time(torch.full((len(eps),), float(level), dtype=torch.float64)).to(eps.device)
             right = self._logits(model, batch, t, eps)[0].argmax(1) == batch["label"]
-            figures[f"accuracy/{level}"] = right.float().mean()
+            figures[f"accuracy/{level}"] = right.sum() / told.sum().clamp(min=1)
         return figures
 
     def _logits(self, model: NoisyClassifier, batch: Batch, t: Tensor, eps: Tensor) -> tuple[Tensor, Tensor]:

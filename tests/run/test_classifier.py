@@ -7,6 +7,7 @@ import torch
 import yaml
 
 from diffkit import compose, create, load, load_model
+from diffkit.compose.build import build
 from diffkit.core.classifier import NoisyClassifier
 from diffkit.core.errors import DiffkitError
 from diffkit.run.sample import sample
@@ -48,6 +49,23 @@ def test_its_bundle_is_a_classifier_of_any_path(classifier):
     torch.testing.assert_close(found, stretched)
     total = sum(network.log_prob(x, alpha, sigma, torch.full((3,), k)).exp() for k in range(10))
     torch.testing.assert_close(total, torch.ones(3))
+
+
+def test_a_row_without_a_label_teaches_nothing_and_is_not_counted():
+    """The others' losses and the share of them that is right are what they are without it."""
+    task = build(compose(["task=classifier", "conditioner=[]", *TINY])).task
+    x, eps = torch.randn(2, 4, 1, 8, 8)
+    t, label = torch.full((4,), 0.3, dtype=torch.float64), torch.tensor([2, -1, 5, 2])
+    kept = torch.tensor([0, 2, 3])
+    losses, _ = task.losses(task.model, {"x": x, "label": label}, t, eps, None)
+    alone, _ = task.losses(task.model, {"x": x[kept], "label": label[kept]}, t[kept], eps[kept], None)
+    assert losses[1] == 0 and (alone > 0).all()
+    torch.testing.assert_close(losses[kept], alone)
+    with torch.no_grad():
+        task.model.head.weight.zero_()
+        task.model.head.bias.copy_(10.0 * (torch.arange(10) == 2))  # everything is a two
+    shares = task.held_out(task.model, {"x": x, "label": label}, eps)
+    assert all(share.item() == pytest.approx(2 / 3) for share in shares.values())
 
 
 def guided(run, classifier, **values):
