@@ -15,7 +15,12 @@ if TYPE_CHECKING:
         Conditioners as Conditioners,
         Prepared as Prepared,
     )
-    from diffkit.core.data import Captioned as Captioned, Data as Data, DataSpec as DataSpec
+    from diffkit.core.data import (
+        Augmented as Augmented,
+        Captioned as Captioned,
+        Data as Data,
+        DataSpec as DataSpec,
+    )
     from diffkit.core.denoiser import DenoiserNetwork as DenoiserNetwork
     from diffkit.core.errors import DiffkitError as DiffkitError, DiffkitWarning as DiffkitWarning
     from diffkit.core.evidence import Density as Density
@@ -71,7 +76,7 @@ _HOME = {
     "codec": ["Codec"],
     "condition": ["Condition", "ConditionSpec"],
     "conditioner": ["Conditioner", "Conditioners", "Prepared"],
-    "data": ["Captioned", "Data", "DataSpec"],
+    "data": ["Augmented", "Captioned", "Data", "DataSpec"],
     "denoiser": ["DenoiserNetwork"],
     "errors": ["DiffkitError", "DiffkitWarning"],
     "evidence": ["Density"],

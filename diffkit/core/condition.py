@@ -1,7 +1,7 @@
 """Conditions: what a denoiser is told beside x_t, in typed slots."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import torch
 from jaxtyping import Bool, Float
@@ -19,6 +19,8 @@ class ConditionSpec:
     """e, of the tokens in `Condition.sequence`."""
     spatial: int | None = None
     """c, the channels of `Condition.spatial`."""
+    present: bool = False
+    """Whether `Condition.present` is filled."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,10 @@ class Condition:
     """(b, l): true where `sequence` holds a token; None where there is no sequence."""
     spatial: Float[Tensor, "b c *s"] | None = None
     """(b, c, *s): channels over the data's own axes of space. Those of several conditioners are stacked."""
+    present: Bool[Tensor, " b *s"] | None = None
+    """(b, *s): which places of the data's axes of space a row has: points that are padding are false; None: all are
+    there. Dropping a condition does not change it, and with several conditioners a place is one that all of them have.
+    """
 
     def map(self, f: Callable[[Tensor], Tensor]) -> "Condition":
         """The condition with `f` applied to every tensor in it."""
@@ -51,7 +57,8 @@ def merge_specs(specs: Sequence[ConditionSpec]) -> ConditionSpec:
         return [w for w in (getattr(s, name) for s in specs) if w is not None]
 
     vector, sequence, spatial = widths("vector"), widths("sequence"), widths("spatial")
-    return ConditionSpec(sum(vector) or None, max(sequence, default=None), sum(spatial) or None)
+    present = any(s.present for s in specs)
+    return ConditionSpec(sum(vector) or None, max(sequence, default=None), sum(spatial) or None, present)
 
 
 def merge(conditions: Sequence[Condition]) -> Condition:
@@ -67,7 +74,12 @@ def merge(conditions: Sequence[Condition]) -> Condition:
         torch.cat([pad(s, (0, width - s.shape[-1])) for s in sequence], 1) if sequence else None,
         torch.cat(mask, 1) if mask else None,
         torch.cat(spatial, 1) if spatial else None,
+        _all(_slot(conditions, "present")),
     )
+
+
+def _all(present: Sequence[Tensor]) -> Tensor | None:
+    return torch.stack(list(present)).all(0) if present else None
 
 
 def stack(conditions: Sequence[Condition]) -> Condition:
@@ -79,7 +91,7 @@ def stack(conditions: Sequence[Condition]) -> Condition:
         rows = _slot(conditions, name)
         return torch.cat(rows) if rows else None
 
-    return Condition(below("vector"), below("sequence"), below("mask"), below("spatial"))
+    return Condition(below("vector"), below("sequence"), below("mask"), below("spatial"), below("present"))
 
 
 def _padded(condition: Condition, length: int) -> Condition:
@@ -88,11 +100,11 @@ def _padded(condition: Condition, length: int) -> Condition:
     if s is None or m is None or s.shape[1] == length:
         return condition
     more = length - s.shape[1]
-    return Condition(condition.vector, pad(s, (0, 0, 0, more)), pad(m, (0, more)), condition.spatial)
+    return replace(condition, sequence=pad(s, (0, 0, 0, more)), mask=pad(m, (0, more)))
 
 
 def choose(keep: Bool[Tensor, " b"], a: Condition, b: Condition) -> Condition:
-    """Row by row, `a` where `keep` and `b` elsewhere; both have the same slots and rows."""
+    """Row by row, `a` where `keep` and `b` elsewhere; both have the same slots and rows. Places are those of `a`."""
     length = max((s.shape[1] for s in _slot([a, b], "sequence")), default=0)
     a, b = _padded(a, length), _padded(b, length)
 
@@ -100,13 +112,14 @@ def choose(keep: Bool[Tensor, " b"], a: Condition, b: Condition) -> Condition:
         x, y = getattr(a, name), getattr(b, name)
         return None if x is None else torch.where(keep.reshape(-1, *[1] * (x.ndim - 1)), x, y)
 
-    return Condition(pick("vector"), pick("sequence"), pick("mask"), pick("spatial"))
+    present = b.present if a.present is None else a.present
+    return Condition(pick("vector"), pick("sequence"), pick("mask"), pick("spatial"), present)
 
 
 def mix(a: Condition, b: Condition, share: Float[Tensor, " b"]) -> Condition:
     """Row by row, from `a` (share 0) to `b` (share 1), both of the same slots, on a straight line.
 
-    The shorter sequence is padded with zeros; in between, tokens of either are there.
+    The shorter sequence is padded with zeros; in between, tokens of either are there, and places of both.
     """
     n = len(share)
     both = stack([a, b])
@@ -121,4 +134,5 @@ def mix(a: Condition, b: Condition, share: Float[Tensor, " b"]) -> Condition:
     mask = both.mask
     if mask is not None:
         mask = (mask[:n] & (share < 1)[:, None]) | (mask[n:] & (share > 0)[:, None])
-    return Condition(line("vector"), line("sequence"), mask, line("spatial"))
+    present = None if both.present is None else both.present[:n] & both.present[n:]
+    return Condition(line("vector"), line("sequence"), mask, line("spatial"), present)

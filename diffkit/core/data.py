@@ -16,6 +16,12 @@ from diffkit.core.types import Batch, Shape
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+KNOWN = "known"
+"""The column that is True for the numbers of `"x"` that there are (b, *shape); it is left out where there are all.
+
+The others are 0 in standardised rows, NaN in the data's own units, and teach nothing.
+"""
+
 
 @dataclass(frozen=True)
 class DataSpec:
@@ -25,8 +31,9 @@ class DataSpec:
     """Of one sample."""
     conditions: Mapping[str, int | None] = field(default_factory=dict)
     """The columns offered beside `"x"`: the number of classes for labels, None for text."""
-    unit: str = ""
-    """The physical unit of the values, as the data come: `"grey level"`, `"cm"`."""
+    unit: str | tuple[str, ...] = ""
+    """The physical unit of the values, as the data come: `"grey level"`, `"cm"`; or one for each entry of the first
+    axis of a sample, as `("mm", "g")`."""
     mean: tuple[float, ...] = (0.0,)
     """One number, or one for each entry of the first axis of a sample, in `unit`."""
     scale: tuple[float, ...] = (1.0,)
@@ -39,6 +46,12 @@ class DataSpec:
     """Who made the data, and on what terms they and what is learned from them may be passed on: it goes with both."""
     quantum: float | None = None
     """Every value is `low` and a whole number of these, in `unit` (None: values are continuous)."""
+    names: tuple[str, ...] = ()
+    """What the entries of the first axis of a sample are called: the columns of a table, `("x", "y", "z")`."""
+    class_names: tuple[str, ...] = ()
+    """What the classes of the column `"label"` are called, in order."""
+    centred: bool = False
+    """Whether a sample is points, in columns, whose mean is at the origin: samples are moved there."""
 
     def standardise(self, x: Float[Tensor, " b *d"]) -> Float[Tensor, " b *d"]:
         """From the data's own units to zero mean and unit variance."""
@@ -53,6 +66,11 @@ class DataSpec:
     def log_volume(self) -> float:
         """The logarithm of the volume that a row of unit volume in the model's space has in the data's own units."""
         return math.prod(self.shape) * sum(map(math.log, self.scale)) / len(self.scale)
+
+    @property
+    def units(self) -> tuple[str, ...]:
+        """The unit of each entry of the first axis."""
+        return self.unit if isinstance(self.unit, tuple) else (self.unit,) * self.shape[0]
 
     def _like(self, values: tuple[float, ...], x: Tensor) -> Tensor:
         return torch.tensor(values, dtype=x.dtype, device=x.device).reshape(-1, *[1] * (x.ndim - 2))
@@ -98,6 +116,17 @@ class Captioned(ABC):
     @abstractmethod
     def captions(self, column: str) -> Iterable[str]:
         """Every text that a batch of either split may have in a column."""
+
+
+class Augmented(ABC):
+    """What data may be beside whose training rows are changed at random each time they are seen."""
+
+    @abstractmethod
+    def augment(self, rows: Batch, stream: torch.Generator) -> Batch:
+        """The rows of a training batch, changed.
+
+        All that is random comes from `stream`, which is on the CPU and a function of (seed, step).
+        """
 
 
 def texts(data: Data, column: str) -> list[str]:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from diffkit.core.codec import Codec
 from diffkit.core.condition import Condition
 from diffkit.core.conditioner import Conditioner, Conditioners
+from diffkit.core.data import KNOWN
 from diffkit.core.denoiser import DenoiserNetwork
 from diffkit.core.guidance import Denoise
 from diffkit.core.objective import LearnedWeighting, Weighting
@@ -121,7 +122,8 @@ class DiffusionModel(Network):
 
         Everything random is given: times `t` (float64), noise `eps` of the latents' shape, and `keep`, which
         conditions each row keeps. Coefficients are computed in float64 and cast once. `bound` is added where the model
-        learns the variance, and the penalty of a weighting that is learned.
+        learns the variance, and the penalty of a weighting that is learned. Where there is a column `"known"`, the
+        numbers that it says are not are 0 in `"x"`, and have no error.
         """
         x_0 = self.codec.encode(batch["x"])
         t = t.clamp(*self._span)
@@ -135,9 +137,17 @@ class DiffusionModel(Network):
         condition = self.conditioners(batch, len(x_0), keep)
         output, v = self.network(x_in, logsnr.to(x_0), condition)
         error = (output.to(target.dtype) - target).square()
+        if KNOWN in batch:
+            error = error * _share(batch[KNOWN]).to(error)
         loss = weighting(logsnr, c_out).to(error) * error.flatten(1).mean(1)
         if isinstance(weighting, LearnedWeighting):
             loss = loss + weighting.penalty(logsnr).to(loss)
         if v is not None and bound is not None:
             loss = loss + bound(self.schedule, t, c_out, error, v.to(error))
         return loss, logsnr
+
+
+def _share(known: Bool[Tensor, " b *d"]) -> Float[Tensor, " b *d"]:
+    """Weights whose products with a row's errors have the mean of its known ones' errors for their mean."""
+    rows = known.flatten(1).double()
+    return (rows / rows.mean(1, keepdim=True).clamp(min=1 / rows.shape[1])).reshape(known.shape)

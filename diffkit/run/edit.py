@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from diffkit.core.condition import Condition, mix
+from diffkit.core.data import KNOWN
 from diffkit.core.guidance import Denoise, told
 from diffkit.core.inpaint import Inpaint
 from diffkit.core.inversion import Leapfrog, ddim_noise, exact_noise, slerp
@@ -21,8 +22,6 @@ from diffkit.core.types import Batch, Count, Fraction, Natural, expand
 
 GIVEN = "given"
 """The column of what was brought to be edited (b, *shape), in the data's own units; NaN where it is missing."""
-KNOWN = "known"
-"""The column that is True where a number of it stays as it is (b, *shape)."""
 TO = "_to"
 """What the columns of an interpolation's other end are called by, after their name."""
 SHARE = "share"

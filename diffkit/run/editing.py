@@ -9,14 +9,13 @@ import torch
 from diffkit.compose.build import latent_shape
 from diffkit.compose.keys import Sample
 from diffkit.compose.values import convert
-from diffkit.core.data import DataSpec
+from diffkit.core.data import KNOWN, DataSpec
 from diffkit.core.errors import DiffkitError
 from diffkit.core.guidance import Guidance
 from diffkit.core.model import DiffusionModel
 from diffkit.core.types import Batch
 from diffkit.run.edit import (
     GIVEN,
-    KNOWN,
     SHARE,
     TO,
     Edit,

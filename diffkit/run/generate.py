@@ -1,5 +1,6 @@
 """From a model, a sampler and conditions to samples in the data's own units."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from diffkit.compose.build import latent_shape
 from diffkit.core.condition import Condition
 from diffkit.core.cost import Cost, count
-from diffkit.core.data import DataSpec, rows_of
+from diffkit.core.data import KNOWN, DataSpec, rows_of
 from diffkit.core.errors import DiffkitError
 from diffkit.core.grid import FittedGrid, Grid
 from diffkit.core.guidance import Branches, Denoise, Guidance, guide, told
@@ -22,7 +23,7 @@ from diffkit.core.noise import Noise
 from diffkit.core.sampler import Sampler, State, calls, draws_noise, prior
 from diffkit.core.types import Batch
 from diffkit.core.variance import WithVariance
-from diffkit.run.edit import GIVEN, KNOWN, SHARE, TO, Edit, Walk
+from diffkit.run.edit import GIVEN, SHARE, TO, Edit, Walk
 
 Watch = Callable[[State], None]
 
@@ -124,7 +125,7 @@ def generate(
                 x = state.x
                 if watch is not None:
                     watch(state)
-            done.append(_kept(decode(model, spec, x), rows))
+            done.append(_kept(_placed(decode(model, spec, x), spec, _present(model, rows, len(some))), rows))
         return torch.cat(done) if done else torch.empty(0, *spec.shape)
 
 
@@ -193,10 +194,16 @@ def film(
         index = torch.linspace(0, len(pairs) - 1, min(frames, len(pairs))).round().long().tolist()
         chosen = [pairs[i] for i in index]
         t = torch.tensor([state.t for state, _ in chosen], dtype=torch.float64)
+        there = _present(model, columns, len(ids))
         size = [(a.square() + s.square()).sqrt().item() for a, s in zip(*model.schedule(t), strict=True)]
         return Film(
-            torch.stack([decode(model, spec, state.x / k) for (state, _), k in zip(chosen, size, strict=True)]),
-            torch.stack([decode(model, spec, x_0) for _, x_0 in chosen]),
+            torch.stack(
+                [
+                    _placed(decode(model, spec, state.x / k), spec, there)
+                    for (state, _), k in zip(chosen, size, strict=True)
+                ]
+            ),
+            torch.stack([_placed(decode(model, spec, x_0), spec, there) for _, x_0 in chosen]),
             tuple(t.tolist()),
             tuple(model.schedule.logsnr(t).tolist()),
         )
@@ -228,6 +235,7 @@ def _conditions(
     # nothing given: the same object, so that guidance need not ask for both
     given = any(name in columns for name in model.conditioners.keys)
     condition = model.conditioners(columns, rows) if given else null
+    null = null if condition.present is None else replace(null, present=condition.present)
     return condition, null if negative is None else model.conditioners(_on(negative, _like(model).device), rows)
 
 
@@ -242,6 +250,22 @@ def _encode(model: DiffusionModel, spec: DataSpec, given: Tensor) -> Tensor:
     x = spec.standardise(given.double()).nan_to_num(0.0)
     with torch.no_grad():
         return model.codec.encode(x.to(_like(model)))
+
+
+def _present(model: DiffusionModel, columns: Batch, rows: int) -> Tensor | None:
+    """Which places of each sample there are, on the CPU; None for all."""
+    if not model.conditioners.spec.present:
+        return None
+    with torch.no_grad():
+        present = model.conditioners(_on(columns, _like(model).device), rows).present
+    return None if present is None else present.cpu()
+
+
+def _placed(x: Float[Tensor, " b *d"], spec: DataSpec, present: Tensor | None) -> Float[Tensor, " b *d"]:
+    """Samples with NaN at the places that there are not, and their centre where the spec says it is."""
+    if present is not None:
+        x = x.masked_fill(~present[:, None], math.nan)
+    return x - x.nanmean(tuple(range(2, x.ndim)), keepdim=True) if spec.centred else x
 
 
 def _kept(x: Float[Tensor, " b *d"], columns: Batch) -> Float[Tensor, " b *d"]:

@@ -11,11 +11,11 @@ from jaxtyping import Float
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from diffkit.core.data import Data, DataSpec
+from diffkit.core.data import KNOWN, Data, DataSpec
 from diffkit.core.errors import DiffkitError
 from diffkit.core.types import Batch
 from diffkit.run.captions import caption, title
-from diffkit.run.edit import GIVEN, KNOWN, SHARE
+from diffkit.run.edit import GIVEN, SHARE
 from diffkit.run.generate import Film
 
 _SIZE = 13

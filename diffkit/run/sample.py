@@ -16,11 +16,11 @@ from PIL.Image import Image
 from diffkit.compose.build import build_sampling
 from diffkit.compose.foreign import instantiate
 from diffkit.core.cost import Cost
-from diffkit.core.data import Data
+from diffkit.core.data import KNOWN, Data
 from diffkit.core.errors import DiffkitError
 from diffkit.run import pictures
 from diffkit.run.captions import title
-from diffkit.run.edit import GIVEN, KNOWN, TO
+from diffkit.run.edit import GIVEN, TO
 from diffkit.run.folder import write_yaml
 from diffkit.run.generate import Sampling
 from diffkit.run.logging import record

@@ -8,7 +8,7 @@ import torch
 from lightning import LightningDataModule
 from torch import Tensor
 
-from diffkit.core.data import Captioned, Data, DataSpec, order, rows_of
+from diffkit.core.data import Augmented, Captioned, Data, DataSpec, order, rows_of
 from diffkit.core.errors import DiffkitError
 from diffkit.core.noise import generator
 from diffkit.core.types import Batch
@@ -82,7 +82,11 @@ class MemoryData(LightningDataModule, Data, Captioned):
         rank, world = self._place()
         orders = order(self.seed, len(columns["x"]), self.batch_size, self.start)
         for step, index in enumerate(orders, self.start):
-            rows = rows_of(columns, index[rank::world])
+            if isinstance(self, Augmented):  # of the whole batch, so that it is the same on any number of devices
+                whole = self.augment(rows_of(columns, index), generator("augment", self.seed, step))
+                rows = rows_of(whole, torch.arange(rank, len(index), world))
+            else:
+                rows = rows_of(columns, index[rank::world])
             wording = torch.randint(2**31, (1,), generator=generator("wording", self.seed, step))
             yield _pick(rows, wording.expand(len(rows["x"])))
 
