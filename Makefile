@@ -1,6 +1,7 @@
 # make demo   set up, train on the digits, and say where the pictures are
 # make test   set up with everything for development, then run the tests
 # make report verify every part, and put what it says into docs/verify.md
+# make gallery runs the commands of docs/gallery.md, which train for an hour in all, and puts their pictures into it
 # make lint | types | docs   what CI runs besides; make site serves the documentation at http://127.0.0.1:8000
 #
 # PYTHON (3.11 or newer), VENV and JOBS (of the tests) may be set: make test PYTHON=python3.12 VENV=/tmp/venv JOBS=8
@@ -14,7 +15,7 @@ PIP = $(BIN)/python -m pip --disable-pip-version-check install -qq -c constraint
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 export NO_MKDOCS_2_WARNING = 1
 
-.PHONY: demo test report lint types docs site
+.PHONY: demo test report gallery lint types docs site
 .DELETE_ON_ERROR:
 
 # One thread in each process: OpenMP's threads spin while they wait for each other, and where anything else runs on the
@@ -27,6 +28,9 @@ test: $(VENV)/.dev
 
 report: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python docs/_site/report.py
+
+gallery: $(VENV)/.dev
+	OMP_NUM_THREADS=1 $(BIN)/python docs/_site/gallery.py gallery
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
