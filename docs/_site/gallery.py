@@ -1,7 +1,7 @@
-"""Runs the commands of docs/gallery.md in a folder, and copies the pictures they make: gallery.py FOLDER [SECTION ...].
+"""Runs the commands of docs/gallery.md in a folder and copies the pictures they make: gallery.py FOLDER [SECTION ...].
 
-A comment before a picture says what it is a copy of: `<!-- picture: runs/last/samples/grid.png -->`. Sections are chosen
-by their headings.
+A comment before a picture says what it is a copy of: `<!-- picture: runs/last/samples/grid.png -->`. Sections are
+chosen by their headings.
 """
 
 import re
