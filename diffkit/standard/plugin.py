@@ -34,6 +34,7 @@ _PARTS = {
         "unet": "denoisers.unet:UNet",
         "dit": "denoisers.dit:DiT",
         "mlp": "denoisers.mlp:Mlp",
+        "set_transformer": "denoisers.set_transformer:SetTransformer",
     },
     "conditioner": {
         "class": "conditioners.label:ClassLabel",

@@ -15,6 +15,7 @@ from diffkit.core.condition import Condition, ConditionSpec
 from diffkit.core.denoiser import DenoiserNetwork
 from diffkit.core.errors import DiffkitError
 from diffkit.core.guidance import Branches, Denoise, Guidance
+from diffkit.standard.denoisers.dit import DiT
 from diffkit.testing import Unproven, check_codec, check_conditioner, check_denoiser, check_guidance
 
 TOLD = [ConditionSpec(vector=3)]
@@ -70,6 +71,48 @@ def test_denoiser(slip: str, contract: str, message: str) -> None:
 def test_a_network_that_looks_at_padding() -> None:
     message = "the answer with 1000 in the place of the padding is off by"
     caught(lambda: check_denoiser(Network, [(3,)], [ConditionSpec(sequence=4)]), "padding", message)
+
+
+class Points(DenoiserNetwork):
+    """Points that see their mean, with one slip."""
+
+    equivariant = True
+
+    def __init__(self, shape: Any, condition: ConditionSpec, slip: str = "") -> None:
+        super().__init__()
+        self.slip, self.linear, self.level = slip, nn.Linear(2 * shape[0], shape[0]), nn.Linear(1, shape[0])
+
+    def forward(self, x: Tensor, logsnr: Tensor, condition: Condition) -> Tensor:
+        there = torch.ones_like(x[:, :1]) if condition.present is None else condition.present[:, None].to(x)
+        there = torch.ones_like(there) if self.slip == "mask" else there
+        seen = x * there
+        mean = seen.sum(-1, keepdim=True) / (x.shape[-1] if self.slip == "share" else there.sum(-1, keepdim=True))
+        mean = mean + torch.arange(x.shape[-1]) if self.slip == "place" else mean.expand_as(x)
+        answer: Tensor = self.linear(torch.cat([x, mean], 1).mT).mT + self.level(logsnr[:, None])[..., None]
+        return answer
+
+
+class Ordered(DiT):
+    """A transformer that knows where a point stands, and says that it does not."""
+
+    equivariant = True
+
+
+def test_a_network_of_sets_of_points() -> None:
+    check_denoiser(Points, [(2, 4)], [ConditionSpec()])
+
+
+@pytest.mark.parametrize(
+    ("make", "contract", "message"),
+    [
+        (partial(Points, slip="place"), "points", "the answer for the points in another order is off by"),
+        (partial(Points, slip="mask"), "absent", "row 1 with 1 points of 1000 that are not present, .* is off by"),
+        (partial(Points, slip="share"), "absent", "row 1 with 1 points of 1000 that are not present, .* is off by"),
+        (partial(Ordered, patch=1, width=8, depth=1, heads=2), "points", "points in another order is off by"),
+    ],
+)
+def test_a_network_that_is_not_equivariant(make: Any, contract: str, message: str) -> None:
+    caught(lambda: check_denoiser(make, [(2, 4)], [ConditionSpec()]), contract, message)
 
 
 def test_a_network_that_refuses_everything_says_why() -> None:

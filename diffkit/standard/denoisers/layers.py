@@ -85,12 +85,34 @@ class Attention(nn.Module):
         context: Float[Tensor, "b l e"] | None = None,
         mask: Bool[Tensor, "b l"] | None = None,
     ) -> Float[Tensor, "b n w"]:
-        """The answer for each token of `x`; `mask` is True where the context holds a token."""
+        """The answer for each token of `x`; `mask` is True where the context, or else `x`, holds a token."""
         q = self.query(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
         pairs = self.key_value(x if context is None else context).unflatten(-1, (2, self.heads, -1))
         k, v = pairs.permute(2, 0, 3, 1, 4)
         where = None if mask is None else mask[:, None, None, :]
         answer: Tensor = self.out(scaled_dot_product_attention(q, k, v, where).transpose(1, 2).flatten(-2))
+        return answer
+
+
+class InducedAttention(nn.Module):
+    """Attention of tokens to each other by way of a few learned ones: linear in the number of tokens.
+
+    The learned ones read the tokens, and the tokens read them. It starts as nothing.
+    Reference: Lee et al., Set transformer, 2019.
+    """
+
+    def __init__(self, width: int, heads: int, induced: int) -> None:
+        super().__init__()
+        self.points = nn.Parameter(torch.randn(induced, width))
+        self.read = Attention(width, heads, width)
+        self.write = Attention(width, heads, width)
+        nn.init.xavier_uniform_(self.read.out.weight)  # nothing comes of two layers in a row that are zero
+
+    def forward(self, x: Float[Tensor, "b n w"], mask: Bool[Tensor, "b n"] | None = None) -> Float[Tensor, "b n w"]:
+        """The answer for each token of `x`; `mask` is True where it holds a token."""
+        points = self.points.expand(len(x), -1, -1)
+        points = points + self.read(points, x, mask)
+        answer: Tensor = self.write(x, layer_norm(points, points.shape[-1:]))
         return answer
 
 
@@ -103,22 +125,27 @@ class TransformerBlock(nn.Module):
     """Attention of tokens to each other, and to the sequence of the condition, and a feed-forward network.
 
     Their inputs are normalised, then scaled and shifted by functions of the embedding. It starts as the identity.
+    With `induced`, tokens attend to each other by way of so many learned ones.
     """
 
-    def __init__(self, width: int, heads: int, embedding: int, context: int | None) -> None:
+    def __init__(self, width: int, heads: int, embedding: int, context: int | None, induced: int | None = None) -> None:
         super().__init__()
         self.modulation = zero(nn.Linear(embedding, 4 * width))
-        self.attention = Attention(width, heads)
+        self.attention = Attention(width, heads) if induced is None else InducedAttention(width, heads, induced)
         self.cross = None if context is None else Attention(width, heads, context)
         self.feed_forward = feed_forward(width)
 
     def forward(
-        self, h: Float[Tensor, "b n w"], e: Float[Tensor, "b e"], condition: Condition
+        self,
+        h: Float[Tensor, "b n w"],
+        e: Float[Tensor, "b e"],
+        condition: Condition,
+        there: Bool[Tensor, "b n"] | None = None,
     ) -> Float[Tensor, "b n w"]:
-        """The tokens after the block; `e` is the embedding."""
+        """The tokens after the block; `e` is the embedding. Nothing attends to tokens that are not `there`."""
         scale_1, shift_1, scale_2, shift_2 = self.modulation(e)[:, None].chunk(4, -1)
         width = h.shape[-1:]
-        h = h + self.attention(layer_norm(h, width) * (1 + scale_1) + shift_1)
+        h = h + self.attention(layer_norm(h, width) * (1 + scale_1) + shift_1, mask=there)
         if self.cross is not None:
             h = h + self.cross(layer_norm(h, width), condition.sequence, condition.mask)
         output: Tensor = h + self.feed_forward(layer_norm(h, width) * (1 + scale_2) + shift_2)

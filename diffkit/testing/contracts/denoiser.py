@@ -108,7 +108,7 @@ def rows(case: Network) -> None:
 def inputs(case: Network) -> None:
     """The output depends on x, and on the log-SNR of its row."""
     x, logsnr, told = case.asked
-    _moves(case, "x", "0.5", case.network(x + 0.5, logsnr, told))
+    _moves(case, "x", "half of itself", case.network(1.5 * x, logsnr, told))
     _moves(case, "the log-SNR", "5", case.network(x, logsnr - 5, told))
 
 
@@ -118,12 +118,12 @@ def condition(case: Network) -> None:
     for slot in SLOTS:
         if getattr(case.condition, slot) is not None:
             other = replace(told, **{slot: getattr(told, slot) + 1})
-            _moves(case, f"the condition's {slot}", "1", case.network(x, logsnr, other))
+            _moves(case, f"the condition's {slot}", "1 in every entry", case.network(x, logsnr, other))
 
 
 def _moves(case: Network, what: str, by: str, other: Tensor) -> None:
     moved = (other - case.answer).abs().flatten(1).amax(1)
-    least = f"the output moved by {moved.min():.2g} when {what} did by {by} in every entry"
+    least = f"the output moved by {moved.min():.2g} when {what} did by {by}"
     require(bool((moved > 1e-7).all()), case, f"{what} does not matter: {least}")
 
 
@@ -134,6 +134,32 @@ def padding(case: Network) -> None:
         other = replace(told, sequence=torch.where(told.mask[..., None], told.sequence, 1e3))
         require_close(case, "the answer with 1000 in the place of the padding", case.network(x, logsnr, other),
                       case.answer, 1e-5)  # fmt: skip
+
+
+def points(case: Network) -> None:
+    """In a set of points their order does not matter."""
+    if case.network.equivariant:
+        x, logsnr, told = case.asked
+        with seeded(4):
+            places = torch.randperm(x.shape[-1])
+        told = replace(told, spatial=None if told.spatial is None else told.spatial[..., places])
+        other = case.network(x[..., places], logsnr, told)
+        require_close(case, "the answer for the points in another order", other, case.answer[..., places], 1e-4)
+
+
+def absent(case: Network) -> None:
+    """In a set, points that are not present are as if they had not been given."""
+    if case.network.equivariant:
+        x, logsnr, told = case.asked
+        there = torch.arange(x.shape[-1]) < x.shape[-1] - torch.arange(ROWS)[:, None]
+        given = case.network(x.where(there[:, None], 1e3), logsnr, replace(told, present=there))
+        for i in range(ROWS):
+            one, left = slice(i, i + 1), slice(x.shape[-1] - i)
+            row = told.map(itemgetter(one))
+            row = replace(row, spatial=None if row.spatial is None else row.spatial[..., left])
+            alone = case.network(x[one, :, left], logsnr[one], row)
+            message = f"the answer for row {i} with {i} points of 1000 that are not present, against it without them,"
+            require_close(case, message, given[one, :, left], alone, 1e-4)
 
 
 def gradients(case: Network) -> None:
@@ -153,7 +179,7 @@ def state(case: Network) -> None:
     require_close(case, "the answer of another one with its state_dict", other(*case.asked), case.answer, 1e-6)
 
 
-DENOISER = table(shape, untouched, repeats, rows, inputs, condition, padding, gradients, state)
+DENOISER = table(shape, untouched, repeats, rows, inputs, condition, padding, points, absent, gradients, state)
 
 
 def networks(make: Make, shapes: Sequence[Shape], conditions: Sequence[ConditionSpec]) -> list[Network]:
