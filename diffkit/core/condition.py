@@ -83,7 +83,10 @@ def _all(present: Sequence[Tensor]) -> Tensor | None:
 
 
 def stack(conditions: Sequence[Condition]) -> Condition:
-    """The rows of several conditions of the same slots, one after the other; shorter sequences are padded."""
+    """The rows of several conditions of the same slots, one after the other; shorter sequences are padded.
+
+    Where some say which places there are, rows of the others have all of them.
+    """
     length = max((s.shape[1] for s in _slot(conditions, "sequence")), default=0)
     conditions = [_padded(c, length) for c in conditions]
 
@@ -91,7 +94,23 @@ def stack(conditions: Sequence[Condition]) -> Condition:
         rows = _slot(conditions, name)
         return torch.cat(rows) if rows else None
 
-    return Condition(below("vector"), below("sequence"), below("mask"), below("spatial"), below("present"))
+    places = _places(conditions)
+    return Condition(below("vector"), below("sequence"), below("mask"), below("spatial"), places)
+
+
+def _places(conditions: Sequence[Condition]) -> Tensor | None:
+    said = _slot(conditions, "present")
+    if not said:
+        return None
+    everywhere = [
+        said[0].new_ones(_rows(c), *said[0].shape[1:]) if c.present is None else c.present for c in conditions
+    ]
+    return torch.cat(everywhere)
+
+
+def _rows(condition: Condition) -> int:
+    slots = (getattr(condition, field.name) for field in fields(condition))
+    return next((len(a) for a in slots if a is not None), 0)
 
 
 def _padded(condition: Condition, length: int) -> Condition:

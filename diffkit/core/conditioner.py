@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import torch
@@ -126,4 +127,7 @@ def _encode(part: Conditioner, null: Condition, batch: Batch, present: Tensor, k
     some = column[index] if isinstance(column, Tensor) else [column[i] for i in index.tolist()]
     place = torch.zeros(len(present), dtype=torch.long, device=present.device)
     place[index] = torch.arange(len(index), device=present.device)
-    return choose(kept, part({part.key: some}).map(lambda a: a[place]), null)
+    told = part({part.key: some}).map(lambda a: a[place])
+    if told.present is not None:  # a row that is told nothing has all its places
+        told = replace(told, present=told.present | ~present.reshape(-1, *[1] * (told.present.ndim - 1)))
+    return choose(kept, told, null)

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import ClassVar
 
 import torch
@@ -85,7 +86,7 @@ class Branches:
             x_0 = self(x_t, t, condition)
             return x_0, x_0
         if known is not None:
-            x_0, (null, _) = known[0], self._ask(x_t, t, self._null)
+            x_0, (null, _) = known[0], self._ask(x_t, t, self._instead(condition))
         else:
             x_0, null, self._v = self._pair(x_t, t, condition)
         self._asked, self._answers = (x_t, t, condition), (x_0, null)
@@ -95,14 +96,20 @@ class Branches:
         """Both answers from one pass, or from two from then on, once the device has no memory for one."""
         if not self._apart:
             try:
-                answers, v = self._ask(x_t.repeat(2, *[1] * (x_t.ndim - 1)), t, stack([condition, self._null]))
+                answers, v = self._ask(
+                    x_t.repeat(2, *[1] * (x_t.ndim - 1)), t, stack([condition, self._instead(condition)])
+                )
                 x_0, null = answers.chunk(2)
                 return x_0, null, None if v is None else v[: len(x_t)]
             except torch.OutOfMemoryError:
                 self._apart = True
-        null, _ = self._ask(x_t, t, self._null)
+        null, _ = self._ask(x_t, t, self._instead(condition))
         x_0, v = self._ask(x_t, t, condition)
         return x_0, null, v
+
+    def _instead(self, condition: Condition) -> Condition:
+        """The null, or the negative condition, for the places that the condition has."""
+        return self._null if condition.present is None else replace(self._null, present=condition.present)
 
     @property
     def gives_v(self) -> bool:

@@ -11,6 +11,7 @@ from diffkit.core.condition import Condition
 from diffkit.core.conditioner import Conditioner, Conditioners
 from diffkit.core.data import KNOWN
 from diffkit.core.denoiser import DenoiserNetwork
+from diffkit.core.errors import DiffkitError
 from diffkit.core.guidance import Denoise
 from diffkit.core.objective import LearnedWeighting, Weighting
 from diffkit.core.prediction import Prediction
@@ -122,8 +123,9 @@ class DiffusionModel(Network):
 
         Everything random is given: times `t` (float64), noise `eps` of the latents' shape, and `keep`, which
         conditions each row keeps. Coefficients are computed in float64 and cast once. `bound` is added where the model
-        learns the variance, and the penalty of a weighting that is learned. Where there is a column `"known"`, the
-        numbers that it says are not are 0 in `"x"`, and have no error.
+        learns the variance, and the penalty of a weighting that is learned. Where there is a column `"known"`, a
+        row's loss is the mean over the numbers that it says are there; the others are 0 in `"x"`. Raises `DiffkitError`
+        where the codec's latents are not of the data's shape, so that no number of theirs is known.
         """
         x_0 = self.codec.encode(batch["x"])
         t = t.clamp(*self._span)
@@ -137,17 +139,28 @@ class DiffusionModel(Network):
         condition = self.conditioners(batch, len(x_0), keep)
         output, v = self.network(x_in, logsnr.to(x_0), condition)
         error = (output.to(target.dtype) - target).square()
-        if KNOWN in batch:
-            error = error * _share(batch[KNOWN]).to(error)
-        loss = weighting(logsnr, c_out).to(error) * error.flatten(1).mean(1)
+        share = _share(batch[KNOWN], error) if KNOWN in batch else None
+        loss = weighting(logsnr, c_out).to(error) * _mean(error, share)
         if isinstance(weighting, LearnedWeighting):
             loss = loss + weighting.penalty(logsnr).to(loss)
         if v is not None and bound is not None:
-            loss = loss + bound(self.schedule, t, c_out, error, v.to(error))
+            loss = loss + _mean(bound(self.schedule, t, c_out, error, v.to(error)), share)
         return loss, logsnr
 
 
-def _share(known: Bool[Tensor, " b *d"]) -> Float[Tensor, " b *d"]:
-    """Weights whose products with a row's errors have the mean of its known ones' errors for their mean."""
+def _mean(error: Float[Tensor, " b *d"], share: Float[Tensor, " b *d"] | None) -> Float[Tensor, " b"]:
+    return (error if share is None else error * share).flatten(1).mean(1)
+
+
+def _share(known: Bool[Tensor, " b *d"], error: Float[Tensor, " b *e"]) -> Float[Tensor, " b *e"]:
+    """Weights whose products with a row's errors have the mean of its known ones' errors for their mean.
+
+    A row without known numbers has no error.
+    """
+    if known.shape != error.shape:
+        raise DiffkitError(
+            f"rows of {tuple(known.shape[1:])} have unknown numbers, which a codec with latents of "
+            f"{tuple(error.shape[1:])} would mix with the others: choose codec=identity"
+        )
     rows = known.flatten(1).double()
-    return (rows / rows.mean(1, keepdim=True).clamp(min=1 / rows.shape[1])).reshape(known.shape)
+    return (rows / rows.mean(1, keepdim=True).clamp(min=1 / rows.shape[1])).reshape(known.shape).to(error)

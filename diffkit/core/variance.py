@@ -76,9 +76,12 @@ class VarianceBound:
         c_out: Float[Tensor, " b"],
         error: Float[Tensor, " b *d"],
         v: Float[Tensor, " b *d"],
-    ) -> Float[Tensor, " b"]:
-        """The term for each row, from the squared `error` of the network's F, for t of a log-SNR within its limit."""
+    ) -> Float[Tensor, " b *d"]:
+        """The term for each number, from the squared `error` of the network's F; t is of a log-SNR within its limit.
+
+        A row's is the mean of its numbers'.
+        """
         logsnr_t, logsnr_s = schedule.logsnr(t), schedule.logsnr(torch.maximum(t - 1 / self.steps, t / 2))
         log_range = expand(softplus(logsnr_s) - softplus(logsnr_t), v)
         missed = expand((logsnr_s.exp() - logsnr_t.exp()) * c_out.square(), v) * error.detach()
-        return self.weight * self.steps * step_divergence((v + 1) / 2 * log_range, missed).flatten(1).mean(1)
+        return self.weight * self.steps * step_divergence((v + 1) / 2 * log_range, missed)

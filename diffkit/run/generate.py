@@ -235,7 +235,6 @@ def _conditions(
     # nothing given: the same object, so that guidance need not ask for both
     given = any(name in columns for name in model.conditioners.keys)
     condition = model.conditioners(columns, rows) if given else null
-    null = null if condition.present is None else replace(null, present=condition.present)
     return condition, null if negative is None else model.conditioners(_on(negative, _like(model).device), rows)
 
 
@@ -256,9 +255,12 @@ def _present(model: DiffusionModel, columns: Batch, rows: int) -> Tensor | None:
     """Which places of each sample there are, on the CPU; None for all."""
     if not model.conditioners.spec.present:
         return None
+    columns = _on(columns, _like(model).device)
     with torch.no_grad():
-        present = model.conditioners(_on(columns, _like(model).device), rows).present
-    return None if present is None else present.cpu()
+        condition = model.conditioners(columns, rows)
+        both = (condition, _other_end(model, columns, condition, rows))
+    places = [c.present for c in both if c.present is not None]
+    return torch.stack(places).all(0).cpu() if places else None
 
 
 def _placed(x: Float[Tensor, " b *d"], spec: DataSpec, present: Tensor | None) -> Float[Tensor, " b *d"]:

@@ -3,6 +3,7 @@
 import torch
 
 from diffkit.core.condition import Condition, ConditionSpec, choose, merge, merge_specs, mix, stack
+from diffkit.core.conditioner import Conditioner, Conditioners
 
 
 def sequence(rows: int, tokens: int, width: int, value: float = 1.0) -> Condition:
@@ -57,3 +58,62 @@ def test_a_mixture_of_two_conditions_ends_in_either():
     torch.testing.assert_close(mixed.vector[1], 0.75 * a.vector[1] + 0.25 * b.vector[1])
     assert mixed.mask.tolist() == [[True, True, False], [True, True, True], [True, True, True]]
     torch.testing.assert_close(mixed.sequence[1, 2], 0.25 * b.sequence[1, 2])
+
+
+def places(*rows: str) -> torch.Tensor:
+    """True where there is a 1."""
+    return torch.tensor([[c == "1" for c in row] for row in rows])
+
+
+def told(*rows: str, vector: float = 1.0) -> Condition:
+    return Condition(vector=torch.full((len(rows), 1), vector), present=places(*rows))
+
+
+def test_a_place_is_one_that_every_condition_has() -> None:
+    merged = merge([told("110", "111"), Condition(spatial=torch.zeros(2, 1, 3)), told("011", "110")])
+    assert torch.equal(merged.present, places("010", "110"))
+    assert merge([Condition(vector=torch.ones(2, 1))]).present is None
+    assert merge_specs([ConditionSpec(1), ConditionSpec(present=True)]) == ConditionSpec(1, present=True)
+    assert not merge_specs([ConditionSpec(1)]).present
+
+
+def test_dropping_a_condition_leaves_its_places() -> None:
+    null = Condition(vector=torch.zeros(2, 1))
+    for a, b in ((told("110", "011"), null), (null, told("110", "011"))):
+        some = choose(torch.tensor([True, False]), a, b)
+        assert torch.equal(some.present, places("110", "011"))
+
+
+def test_stacked_rows_that_say_nothing_of_places_have_all() -> None:
+    silent = Condition(vector=torch.ones(1, 1))
+    assert torch.equal(stack([told("10", "01"), silent]).present, places("10", "01", "11"))
+    assert torch.equal(stack([silent, told("10")]).present, places("11", "10"))
+    assert stack([silent, silent]).present is None
+
+
+def test_between_two_conditions_are_the_places_of_both() -> None:
+    assert torch.equal(mix(told("110"), told("011"), torch.tensor([0.5])).present, places("010"))
+    assert torch.equal(mix(told("110"), Condition(vector=torch.ones(1, 1)), torch.tensor([0.5])).present, places("110"))
+
+
+class First(Conditioner):
+    """The label is the number of places, of three."""
+
+    key = "label"
+
+    @property
+    def spec(self) -> ConditionSpec:
+        return ConditionSpec(vector=1, present=True)
+
+    def forward(self, batch):
+        return Condition(batch["label"][:, None].float(), present=torch.arange(3) < batch["label"][:, None])
+
+
+def test_rows_have_the_places_that_they_were_told_though_dropped_and_all_where_told_nothing() -> None:
+    model, label = Conditioners([First()], size=(3,)), torch.tensor([2, -1, 1])
+    kept = model({"label": label}, 3)
+    assert torch.equal(kept.present, places("110", "111", "100"))
+    dropped = model({"label": label}, 3, torch.zeros(1, 3, dtype=torch.bool))
+    assert torch.equal(dropped.present, kept.present)
+    assert not dropped.vector.any() and kept.vector[:, 0].tolist() == [2, 0, 1]
+    assert model({"label": torch.tensor([-1, -1])}, 2).present is None and model.null(2).present is None

@@ -6,9 +6,12 @@ from parts import SCHEDULES, every
 from toys import Echo, Exact, Vector
 
 from diffkit.core.condition import Condition
+from diffkit.core.denoiser import DenoiserNetwork
+from diffkit.core.errors import DiffkitError
 from diffkit.core.model import DiffusionModel
 from diffkit.core.prediction import Prediction
 from diffkit.core.schedule import Schedule
+from diffkit.core.variance import VarianceBound
 from diffkit.standard.codecs import Identity
 from diffkit.standard.predictions import X0, Edm as EdmPrediction, Eps, Flow as FlowPrediction, Score, V
 from diffkit.standard.schedules import Cosine, Edm, Flow, Linear
@@ -123,3 +126,72 @@ def test_another_schedule_for_the_same_network() -> None:
     scaled = x_t * (Edm()(s)[0] / Cosine()(t)[0])
     torch.testing.assert_close(other.denoise(scaled, s, Condition()), model.denoise(x_t, t, Condition()))
     assert other.denoiser is model.denoiser
+
+
+class Constant(DenoiserNetwork):
+    """A parameter for each number of its output, whatever it is asked."""
+
+    def __init__(self, rows: int, values: int) -> None:
+        super().__init__()
+        self.answer = torch.nn.Parameter(torch.linspace(-1, 1, rows * values).reshape(rows, values))
+
+    def forward(self, x: torch.Tensor, logsnr: torch.Tensor, condition: Condition) -> torch.Tensor:
+        return self.answer + 0 * x
+
+
+KNOWN = torch.tensor([[True, False, True, False], [True] * 4, [False] * 4])
+
+
+def rows_of_three() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    g = torch.Generator().manual_seed(3)
+    x, eps = torch.randn(3, 4, generator=g), torch.randn(3, 4, generator=g)
+    return x * KNOWN, eps, torch.tensor([0.2, 0.5, 0.8]).double()
+
+
+@pytest.mark.parametrize("learn_variance", [False, True], ids=["mean", "variance"])
+def test_the_loss_is_the_mean_over_known_numbers_and_the_others_teach_nothing(learn_variance: bool) -> None:
+    """A row's loss is that of its known numbers as a row of their own: the error's and the bound's share of it."""
+    x, eps, t = rows_of_three()
+    network = Constant(3, 8 if learn_variance else 4)
+    model = DiffusionModel(network, V(), Cosine(), [], Identity(), learn_variance)
+    bound = VarianceBound(100, 0.1) if learn_variance else None
+    loss, _ = model.loss({"x": x, "known": KNOWN}, t, eps, Unit(), bound=bound)
+    for i, known in enumerate(KNOWN[:2]):
+        part, both = Constant(1, 1), known.repeat(2 if learn_variance else 1)
+        part.answer = torch.nn.Parameter(network.answer[i : i + 1, both].detach())
+        alone = DiffusionModel(part, V(), Cosine(), [], Identity(), learn_variance)
+        wanted, _ = alone.loss({"x": x[i : i + 1, known]}, t[i : i + 1], eps[i : i + 1, known], Unit(), bound=bound)
+        torch.testing.assert_close(loss[i], wanted[0])
+    assert loss[2] == 0
+    loss.sum().backward()
+    taught = network.answer.grad != 0
+    assert torch.equal(taught, KNOWN.repeat(1, 2) if learn_variance else KNOWN)
+
+
+def test_what_is_said_of_unknown_numbers_has_no_influence() -> None:
+    x, eps, t = rows_of_three()
+    model = DiffusionModel(Constant(3, 4), V(), Cosine(), [], Identity())
+    loss, _ = model.loss({"x": x, "known": KNOWN}, t, eps, Unit())
+    other, _ = model.loss({"x": x.where(KNOWN, 7.0), "known": KNOWN}, t, eps.where(KNOWN, -3.0), Unit())
+    assert torch.equal(loss, other)
+
+
+@pytest.mark.parametrize("learn_variance", [False, True], ids=["mean", "variance"])
+def test_where_all_is_known_the_column_changes_no_bit(learn_variance: bool) -> None:
+    x, eps, t = rows_of_three()
+    model = DiffusionModel(Constant(3, 8 if learn_variance else 4), V(), Cosine(), [], Identity(), learn_variance)
+    bound = VarianceBound() if learn_variance else None
+    plain, _ = model.loss({"x": x}, t, eps, Unit(), bound=bound)
+    told, _ = model.loss({"x": x, "known": torch.ones_like(KNOWN)}, t, eps, Unit(), bound=bound)
+    assert torch.equal(plain, told)
+
+
+def test_a_codec_that_mixes_known_numbers_with_others_is_refused() -> None:
+    class Halves(Identity):
+        def encode(self, x: torch.Tensor) -> torch.Tensor:
+            return x[:, :2]
+
+    x, eps, t = rows_of_three()
+    model = DiffusionModel(Echo(), V(), Cosine(), [], Halves())
+    with pytest.raises(DiffkitError, match="choose codec=identity"):
+        model.loss({"x": x, "known": KNOWN}, t, eps[:, :2], Unit())

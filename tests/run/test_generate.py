@@ -1,5 +1,6 @@
 """Samples depend on (seed, id) and their conditions alone, and come in the data's own units."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -7,11 +8,13 @@ import small
 import torch
 
 from diffkit.compose.build import create, part
-from diffkit.core.conditioner import Conditioners
+from diffkit.core.condition import Condition, ConditionSpec
+from diffkit.core.conditioner import Conditioner, Conditioners
 from diffkit.core.data import DataSpec
 from diffkit.core.denoiser import DenoiserNetwork
 from diffkit.core.errors import DiffkitError
 from diffkit.core.model import DiffusionModel
+from diffkit.run.edit import Interpolation
 from diffkit.run.generate import Sampling, evaluating, film, generate, states
 
 SPEC = part("data", {"_part_": "digits"}, seed=0).spec
@@ -138,3 +141,80 @@ def test_a_fitted_grid_suits_the_model_better_and_noise_is_refused(model):
     for use in (lambda s: s.check(model), lambda s: s.fitted(model, SPEC)):
         with pytest.raises(DiffkitError, match=r"Ddpm draws noise: choose another grid"):
             use(Sampling(create("sampler", "ddpm"), grid))
+
+
+class Count(Conditioner):
+    """The label is the number of points, of four."""
+
+    key = "label"
+
+    @property
+    def spec(self):
+        return ConditionSpec(vector=1, present=True)
+
+    def forward(self, batch):
+        return Condition(batch["label"][:, None].float(), present=torch.arange(4) < batch["label"][:, None])
+
+
+class Asked(DenoiserNetwork):
+    """Keeps the places that it is asked for."""
+
+    def __init__(self):
+        super().__init__()
+        self.places = []
+
+    def forward(self, x, logsnr, condition):
+        self.places.append(condition.present)
+        return 0.5 * x
+
+
+@pytest.fixture
+def points():
+    conditioners = Conditioners([Count()], size=(4,))
+    parts = create("prediction", "v"), create("schedule", "cosine"), conditioners, create("codec", "identity")
+    return DiffusionModel(Asked(), *parts)
+
+
+CLOUD = DataSpec((3, 4), {"label": 5}, "m", scale=(2.0,), centred=True)
+COUNTS = {"label": torch.tensor([2, 4, 1])}
+
+
+def test_points_that_there_are_not_are_nan_and_the_others_are_centred(points):
+    x = generate(points, CLOUD, sampling(), COUNTS, range(3), 0)
+    there = torch.arange(4) < COUNTS["label"][:, None]
+    assert torch.equal(~x.isnan(), there[:, None].expand(3, 3, 4))
+    torch.testing.assert_close(x.nansum(2), torch.zeros(3, 3), rtol=0, atol=1e-5)
+    free = generate(points, replace(CLOUD, centred=False), sampling(), COUNTS, range(3), 0)
+    assert free.nansum(2).abs().max() > 0.1
+    torch.testing.assert_close(free - free.nanmean(2, keepdim=True), x, equal_nan=True)
+
+
+def test_every_frame_of_a_film_is_placed_as_its_end_is(points):
+    shown = film(points, CLOUD, sampling(), COUNTS, range(3), 0, frames=3)
+    x = generate(points, CLOUD, sampling(), COUNTS, range(3), 0)
+    torch.testing.assert_close(shown.x_t[-1], x, equal_nan=True)
+    for frames in (shown.x_t, shown.x_0):
+        assert torch.equal(frames.isnan(), x.isnan().expand_as(frames))
+        assert frames.nansum(3).abs().max() < 1e-4
+
+
+@pytest.mark.parametrize("negative", [None, {"label": torch.tensor([4, 1, 3])}], ids=["null", "negative"])
+def test_guidance_asks_for_the_same_places_without_the_condition(points, negative):
+    generate(points, CLOUD, sampling(steps=1), COUNTS, range(3), 0, negative)
+    for places in points.denoiser.places:
+        assert len(places) == 6 and torch.equal(places[:3], places[3:])
+        assert places.sum(1).tolist() == [2, 4, 1] * 2
+
+
+def test_who_is_told_nothing_has_all_points(points):
+    x = generate(points, CLOUD, sampling(), {"label": torch.tensor([2, -1])}, range(2), 0)
+    assert (~x[:, 0].isnan()).sum(1).tolist() == [2, 4]
+    assert not generate(points, CLOUD, sampling(), {}, range(2), 0).isnan().any()
+
+
+def test_between_two_conditions_the_samples_have_the_places_that_were_drawn(points):
+    between = replace(sampling(), edit=Interpolation())
+    columns = {**COUNTS, "label_to": torch.tensor([3, 1, 4]), "share": torch.full((3,), 0.5)}
+    x = generate(points, CLOUD, between, columns, range(3), 0)
+    assert (~x[:, 0].isnan()).sum(1).tolist() == [2, 1, 1]
+    assert all(places.sum(1).tolist() == [2, 1, 1] * 2 for places in points.denoiser.places)

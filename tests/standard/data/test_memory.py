@@ -8,9 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from diffkit.core.data import texts
+from diffkit.core.data import Augmented, Batch, DataSpec, texts
 from diffkit.core.errors import DiffkitError
 from diffkit.standard.data.digits import Digits, captions
+from diffkit.standard.data.memory import MemoryData
 
 
 def batches(data: Digits, n: int) -> list[dict[str, Any]]:
@@ -89,3 +90,52 @@ def test_all_captions_of_all_rows_are_known_beforehand() -> None:
     known = texts(data, "text")
     assert known == sorted({caption for digit in range(10) for caption in captions(digit)})
     assert {text for batch in batches(data, 40) for text in batch["text"]} <= set(known)
+
+
+class Shifted(MemoryData, Augmented):
+    """Rows 0 to 9, each with its number, to which a number between 0 and 1 is added when it is seen."""
+
+    def read(self, split: Any) -> Batch:
+        return {"x": torch.arange(10.0)[:, None], "label": torch.arange(10)}
+
+    def draw(self, x: Tensor, titles: Any = ()) -> Any:
+        raise NotImplementedError
+
+    def augment(self, rows: Batch, stream: torch.Generator) -> Batch:
+        return {**rows, "x": rows["x"] + torch.rand(len(rows["x"]), 1, generator=stream)}
+
+
+def shifted(seed: int = 0, start: int = 0, place: Place | None = None) -> list[dict[str, Any]]:
+    data = Shifted(DataSpec((1,), {"label": 10}), 4, seed)
+    data.start = start
+    data.trainer = place  # type: ignore[assignment]
+    return list(islice(iter(data.train_dataloader()), 6))  # type: ignore[arg-type]
+
+
+def amounts(batches: list[dict[str, Any]]) -> Tensor:
+    return torch.stack([batch["x"][:, 0] - batch["label"] for batch in batches])
+
+
+def test_rows_are_changed_anew_each_time_they_are_seen_as_the_seed_says() -> None:
+    found = amounts(shifted())
+    assert found.min() > 0 and found.max() < 1 and len(found.flatten().unique()) == 24
+    assert torch.equal(found, amounts(shifted()))
+    assert not torch.equal(found, amounts(shifted(seed=1)))
+
+
+def test_a_resumed_run_sees_the_same_changes() -> None:
+    for a, b in zip(shifted(start=2), shifted()[2:], strict=False):
+        assert torch.equal(a["x"], b["x"])
+
+
+@pytest.mark.parametrize("world", [2, 4])
+def test_a_row_is_changed_alike_on_any_number_of_devices(world: int) -> None:
+    shares = [shifted(place=Place(rank, world)) for rank in range(world)]
+    for step, batch in enumerate(shifted()):
+        assert torch.equal(torch.stack([s[step]["x"] for s in shares], 1).flatten(0, 1), batch["x"])
+
+
+def test_held_out_rows_and_references_are_as_they_are() -> None:
+    data = Shifted(DataSpec((1,), {"label": 10}), 4, 0)
+    for batch in (data.reference("train"), *cast(list[Any], list(data.val_dataloader()))):
+        assert torch.equal(batch["x"][:, 0], batch["label"].float())
