@@ -17,13 +17,16 @@ if TYPE_CHECKING:
     )
     from diffkit.core.data import (
         Augmented as Augmented,
+        BadSample as BadSample,
         Captioned as Captioned,
         Data as Data,
         DataSpec as DataSpec,
+        Scanned as Scanned,
     )
     from diffkit.core.denoiser import DenoiserNetwork as DenoiserNetwork
     from diffkit.core.errors import DiffkitError as DiffkitError, DiffkitWarning as DiffkitWarning
     from diffkit.core.evidence import Density as Density
+    from diffkit.core.features import Features as Features
     from diffkit.core.grid import Grid as Grid
     from diffkit.core.guidance import (
         Branches as Branches,
@@ -76,10 +79,11 @@ _HOME = {
     "codec": ["Codec"],
     "condition": ["Condition", "ConditionSpec"],
     "conditioner": ["Conditioner", "Conditioners", "Prepared"],
-    "data": ["Augmented", "Captioned", "Data", "DataSpec"],
+    "data": ["Augmented", "BadSample", "Captioned", "Data", "DataSpec", "Scanned"],
     "denoiser": ["DenoiserNetwork"],
     "errors": ["DiffkitError", "DiffkitWarning"],
     "evidence": ["Density"],
+    "features": ["Features"],
     "grid": ["Grid"],
     "guidance": ["Branches", "Denoise", "Guidance", "Ramp", "check_ramp", "strength"],
     "likelihood": ["log_likelihood"],

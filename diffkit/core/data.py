@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from diffkit.core.errors import DiffkitError
 from diffkit.core.noise import generator
 from diffkit.core.types import Batch, Shape
 
@@ -61,6 +62,11 @@ class DataSpec:
         """From standardised values to the data's own units, kept between `low` and `high`."""
         x = x * self._like(self.scale, x) + self._like(self.mean, x)
         return x if self.low is None and self.high is None else x.clamp(self.low, self.high)
+
+    def own(self, rows: Batch) -> dict[str, Any]:
+        """Standardised rows in the data's own units, with NaN for the values that are not there (`KNOWN`)."""
+        x = self.restore(rows["x"])
+        return {**rows, "x": x.where(rows[KNOWN], torch.nan) if KNOWN in rows else x}
 
     @property
     def log_volume(self) -> float:
@@ -127,6 +133,33 @@ class Augmented(ABC):
 
         All that is random comes from `stream`, which is on the CPU and a function of (seed, step).
         """
+
+
+class BadSample(DiffkitError):
+    """A row that cannot be used: `place` says which (a file, a byte), and `fault` what is wrong with it."""
+
+    def __init__(self, place: str, fault: str) -> None:
+        super().__init__(place, fault)
+        self.place, self.fault = place, fault
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.fault}"
+
+
+class Scanned(ABC):
+    """What data may be beside whose rows are read as training goes: `diffkit check` reads all of them once."""
+
+    on_bad: Literal["error", "skip"]
+    """What a bad row does to a run: it ends it, or another row stands in for it."""
+
+    @property
+    @abstractmethod
+    def total(self) -> int:
+        """How many rows there are in all splits."""
+
+    @abstractmethod
+    def scan(self) -> Iterator[BadSample | None]:
+        """For each row of all splits in turn, what is wrong with it, or None."""
 
 
 def texts(data: Data, column: str) -> list[str]:
