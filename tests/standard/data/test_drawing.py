@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from diffkit.core.errors import DiffkitError
-from diffkit.standard.data.drawing import GAP, image_grid, scatter_grid
+from diffkit.standard.data.canvas import GAP
+from diffkit.standard.data.drawing import image_grid, scatter_grid
 
 
 def test_every_pixel_of_a_small_picture_is_a_square():
