@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         Captioned as Captioned,
         Data as Data,
         DataSpec as DataSpec,
+        Depicted as Depicted,
         Scanned as Scanned,
     )
     from diffkit.core.denoiser import DenoiserNetwork as DenoiserNetwork
@@ -79,7 +80,7 @@ _HOME = {
     "codec": ["Codec"],
     "condition": ["Condition", "ConditionSpec"],
     "conditioner": ["Conditioner", "Conditioners", "Prepared"],
-    "data": ["Augmented", "BadSample", "Captioned", "Data", "DataSpec", "Scanned"],
+    "data": ["Augmented", "BadSample", "Captioned", "Data", "DataSpec", "Depicted", "Scanned"],
     "denoiser": ["DenoiserNetwork"],
     "errors": ["DiffkitError", "DiffkitWarning"],
     "evidence": ["Density"],

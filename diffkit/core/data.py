@@ -135,6 +135,14 @@ class Augmented(ABC):
         """
 
 
+class Depicted(ABC):
+    """What data may be beside whose pictures show what a sample was told, such as the elements of atoms."""
+
+    @abstractmethod
+    def depict(self, x: Float[Tensor, "rows columns *d"], columns: Batch, titles: Sequence[str] = ()) -> "Image":
+        """As `Data.draw`, told the columns of the samples: an entry for each, row by row; not all may be there."""
+
+
 class BadSample(DiffkitError):
     """A row that cannot be used: `place` says which (a file, a byte), and `fault` what is wrong with it."""
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
@@ -174,6 +174,8 @@ class Film:
     x_0: Float[Tensor, "frames b *d"]
     t: tuple[float, ...]
     logsnr: tuple[float, ...]
+    columns: Batch = field(default_factory=dict)
+    """What each of the b samples was told."""
 
 
 def film(
@@ -206,6 +208,7 @@ def film(
             torch.stack([_placed(decode(model, spec, x_0), spec, there) for _, x_0 in chosen]),
             tuple(t.tolist()),
             tuple(model.schedule.logsnr(t).tolist()),
+            columns,
         )
 
 
