@@ -17,7 +17,7 @@ class AnyMetric:
 
 
 class SampleMetric(AnyMetric, ABC):
-    """One figure for a set of samples: a part of this kind is a torchmetrics `Metric` that implements this too.
+    """Figures of a set of samples: a part of this kind is a torchmetrics `Metric` that implements this too.
 
     Its constructor may ask for `data`, which the build supplies, and compares with that part's held-out rows.
     """
@@ -29,11 +29,21 @@ class SampleMetric(AnyMetric, ABC):
 
     @abstractmethod
     def update(self, x: Float[Tensor, " b *d"], columns: Batch) -> None:
-        """Take in samples, in the data's own units, and the conditions that they were drawn under."""
+        """Take in samples, in the data's own units, and the conditions that they were drawn under.
+
+        A value that is not there is NaN.
+        """
 
     @abstractmethod
-    def compute(self) -> Float[Tensor, ""]:
-        """The figure for all samples so far."""
+    def compute(self) -> Float[Tensor, ""] | Mapping[str, Float[Tensor, ""]]:
+        """The figure for all samples so far, or several by name, such as one for each column."""
+
+
+def figures(metric: str, found: Float[Tensor, ""] | Mapping[str, Float[Tensor, ""]]) -> dict[str, float]:
+    """What a `SampleMetric` found as numbers, by the names that tables give them: `metric`, or `metric/name`."""
+    if isinstance(found, Mapping):
+        return {f"{metric}/{name}": float(value) for name, value in found.items()}
+    return {metric: float(found)}
 
 
 class Figure(NamedTuple):

@@ -68,9 +68,15 @@ def compare(arguments: Sequence[str]) -> int:
     out = Path(asked["out"]).expanduser() if asked.get("out") else saved.folder / "compare"
     records, failed = _run(ready, asked, data, metrics, Ledger(out))
     lines = [_line(job, records, failed) for job in jobs]
-    better = {name: getattr(metric, "higher_is_better", None) for name, metric in metrics.items()}
-    show(lines, better, asked, saved.folder, out)
+    show(lines, _better(lines, metrics), asked, saved.folder, out)
     return RunFailed.status if any(line.error for line in lines) else 0
+
+
+def _better(lines: Sequence[Line], metrics: Mapping[str, Any]) -> dict[str, bool | None]:
+    """By figure, `metric` or `metric/name`: whether higher is better, lower, or neither (None)."""
+    named = next((list(line.record.scores) for line in lines if line.record), list(metrics))
+    owners = {figure: next(m for m in metrics if figure == m or figure.startswith(f"{m}/")) for figure in named}
+    return {figure: getattr(metrics[name], "higher_is_better", None) for figure, name in owners.items()}
 
 
 def _plain(point: Point) -> dict[str, Any]:

@@ -37,7 +37,7 @@ def show(
 ) -> None:
     """Print the table, write it as Markdown and CSV beside the plot, and give both to the loggers.
 
-    `better` says of each metric whether higher is better, lower, or neither (None).
+    `better` says of each figure whether higher is better, lower, or neither (None).
     """
     head, rows = _cells(lines, better)
     title = f"{len(lines)} points of {run}"

@@ -17,7 +17,7 @@ from torch import Tensor
 from diffkit.compose.build import build_metrics, build_sampling
 from diffkit.core.data import Data, rows_of
 from diffkit.core.errors import DiffkitError
-from diffkit.core.metric import ModelMetric, SampleMetric
+from diffkit.core.metric import ModelMetric, SampleMetric, figures
 from diffkit.core.model import DiffusionModel
 from diffkit.core.noise import generator
 from diffkit.core.types import Batch
@@ -32,7 +32,8 @@ LIMIT = 1000
 DRAWS = 16
 
 Scores = dict[str, dict[str, float]]
-"""By metric: `value` of the samples; `real` and `real_sd`, mean and deviation of real rows in their place."""
+"""By figure, `metric` or `metric/name`: `value` of the samples; `real` and `real_sd`, mean and deviation of real rows in
+their place."""
 
 
 def evaluate_model(
@@ -72,17 +73,23 @@ def suiting(metrics: Mapping[str, Any], conditional: bool) -> dict[str, Any]:
 def real_scores(metrics: Mapping[str, Any], data: Data, asked: Batch) -> Scores:
     """What real rows get in the place of the samples that are asked for."""
     scores: Scores = {}
-    draws = [_own(data, batch) for batch in _draws(data.reference("train"), asked)]
+    draws = [data.spec.own(batch) for batch in _draws(data.reference("train"), asked)]
     for name, metric in metrics.items():
-        beside = draws if metric.real == "train" else [_own(data, data.reference("test"))]
-        values = torch.tensor([_value(metric, batch) for batch in beside], dtype=torch.float64)
-        scores[name] = {"real": values.mean().item(), "real_sd": values.std(correction=0).item()}
+        beside = draws if metric.real == "train" else [data.spec.own(data.reference("test"))]
+        found = [_figures(name, metric, batch) for batch in beside]
+        for figure in found[0]:
+            values = torch.tensor([one[figure] for one in found], dtype=torch.float64)
+            scores[figure] = {"real": values.mean().item(), "real_sd": values.std(correction=0).item()}
     return scores
 
 
 def judge(metrics: Mapping[str, Any], drawn: Batch, real: Scores) -> Scores:
-    """The value of each metric for samples, in the data's own units, beside that of real rows."""
-    return {name: {"value": _value(metric, drawn), **real[name]} for name, metric in metrics.items()}
+    """The figures of each metric for samples, in the data's own units, beside those of real rows."""
+    return {
+        figure: {"value": value, **real[figure]}
+        for name, metric in metrics.items()
+        for figure, value in _figures(name, metric, drawn).items()
+    }
 
 
 def count(data: Data, n: int | None = None) -> int:
@@ -130,7 +137,7 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
         Console().print(table(scores, f"{content['n']} samples of {saved.folder}"))
         content |= {name: asked[name] for name in ("sampler", "grid", "guidance")}
     if meters:
-        measured = _own(data, asked_rows(data, n, seed)) if given is None else given
+        measured = data.spec.own(asked_rows(data, n, seed)) if given is None else given
         content |= {"rows": asked.get("file") or "held out"}
         scores |= measure_run(model, saved.spec, meters, measured, seed, batch_size, str(saved.folder))
     folder = Path(asked["out"]).expanduser() if asked.get("out") else saved.folder
@@ -179,16 +186,11 @@ def _pool(label: Tensor, wanted: int) -> Tensor:
     return rows if len(rows) else torch.arange(len(label))
 
 
-def _own(data: Data, batch: Batch) -> dict[str, Any]:
-    """A batch in the data's own units."""
-    return {**batch, "x": data.spec.restore(batch["x"])}
-
-
-def _value(metric: Any, batch: Batch) -> float:
+def _figures(name: str, metric: Any, batch: Batch) -> dict[str, float]:
     metric.distributed_available_fn = _alone
     metric.reset()
     metric.update(batch["x"], {name: column for name, column in batch.items() if name != "x"})
-    return float(metric.compute())
+    return figures(name, metric.compute())
 
 
 def _alone() -> bool:

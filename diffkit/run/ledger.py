@@ -23,7 +23,7 @@ class Record:
     seconds: float
     """For all samples."""
     scores: dict[str, dict[str, float]]
-    """By metric: `value` of the samples; `real` and `real_sd`, mean and deviation of real rows in their place."""
+    """By figure, `metric` or `metric/name`: `value` of samples; `real` and `real_sd` of real rows in their place."""
 
 
 class Ledger:

@@ -1,6 +1,6 @@
 """Contracts of metrics."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from diffkit.core.data import Data, rows_of
-from diffkit.core.metric import SampleMetric
+from diffkit.core.metric import SampleMetric, figures
 from diffkit.core.types import Batch
 from diffkit.testing.contracts.hold import hold, made, table
 from diffkit.testing.contracts.require import copied, equal, require, require_close
@@ -40,18 +40,20 @@ class Judged:
 
     def samples(self, split: Literal["train", "test"] = "test") -> tuple[Tensor, dict[str, Any]]:
         """Real rows in the samples' place, in their own units, and their other columns."""
-        columns = dict(self.data.reference(split))
-        return self.data.spec.restore(columns.pop("x")), columns
+        columns = self.data.spec.own(self.data.reference(split))
+        return columns.pop("x"), columns
 
     def value(self, x: Tensor, columns: Batch, parts: Sequence[Tensor] = ()) -> Tensor:
-        """The value of some samples after a reset, taken in by parts."""
+        """The figures of some samples after a reset, taken in by parts."""
         self.metric.reset()
         for part in parts:
             self.metric.update(x[part], rows_of(columns, part))
         if not parts:
             self.metric.update(x, columns)
-        value: Tensor = self.metric.compute()
-        return value
+        found = self.metric.compute()
+        for shape in {tuple(one.shape) for one in (found.values() if isinstance(found, Mapping) else [found])}:
+            require(shape == (), self, f"a value is of shape {shape}, not one number")
+        return torch.tensor(list(figures("", found).values()), dtype=torch.float64)
 
 
 def interface(case: Judged) -> None:
@@ -65,10 +67,10 @@ def interface(case: Judged) -> None:
 
 
 def number(case: Judged) -> None:
-    """Its value for held-out rows in the samples' place is one finite number."""
+    """Its value for held-out rows in the samples' place is one finite number, or one for each name."""
     value = case.value(*case.samples())
-    require(tuple(value.shape) == (), case, f"the value is of shape {tuple(value.shape)}, not one number")
-    require(bool(torch.isfinite(value)), case, f"the value for held-out rows is {value.item()}")
+    require(len(value) > 0, case, "it gives no value at all")
+    require(bool(value.isfinite().all()), case, f"the value for held-out rows is {_said(value)}")
 
 
 def untouched(case: Judged) -> None:
@@ -85,8 +87,8 @@ def reset(case: Judged) -> None:
     first = case.value(x, columns)
     other = case.value(-x.flip(0) + 1, columns)
     again = case.value(x, columns)
-    what = f"the value for the same samples after a reset, {again.item():.6g} for {first.item():.6g} (others gave "
-    require_close(case, f"{what}{other.item():.6g}),", again, first, SAME)
+    what = f"the value for the same samples after a reset, {_said(again)} for {_said(first)} (others gave "
+    require_close(case, f"{what}{_said(other)}),", again, first, SAME)
 
 
 def batches(case: Judged) -> None:
@@ -94,7 +96,7 @@ def batches(case: Judged) -> None:
     x, columns = case.samples()
     whole, index = case.value(x, columns), torch.arange(len(x))
     parted = case.value(x, columns, torch.tensor_split(index, 3))
-    what = f"the value for three batches, {parted.item():.6g} for {whole.item():.6g} of one,"
+    what = f"the value for three batches, {_said(parted)} for {_said(whole)} of one,"
     require_close(case, what, parted, whole, SAME)
 
 
@@ -104,7 +106,7 @@ def order(case: Judged) -> None:
     whole = case.value(x, columns)
     with seeded():
         mixed = case.value(x, columns, [torch.randperm(len(x))])
-    what = f"the value for the same samples in another order, {mixed.item():.6g} for {whole.item():.6g},"
+    what = f"the value for the same samples in another order, {_said(mixed)} for {_said(whole)},"
     require_close(case, what, mixed, whole, SAME)
 
 
@@ -114,11 +116,16 @@ def real(case: Judged) -> None:
     with seeded():
         noise = case.data.spec.restore(torch.randn(x.shape))
     at_best, at_worst = case.value(x, columns), case.value(noise, columns)
-    require(bool(at_best.isfinite() & at_worst.isfinite()), case, f"{at_best} for real rows, {at_worst} for noise")
+    said = f"{_said(at_best)} for real rows, {_said(at_worst)} for noise"
+    require(bool((at_best.isfinite() & at_worst.isfinite()).all()), case, said)
     better = getattr(case.metric, "higher_is_better", None)
     if better is not None:
-        said = f"{at_best:.4g} for real rows and {at_worst:.4g} for noise, and higher_is_better is {better}"
-        require(bool(at_best > at_worst) == better and bool(at_best != at_worst), case, said)
+        above = at_best > at_worst if better else at_best < at_worst
+        require(bool(above.all()), case, f"{said}, and higher_is_better is {better}")
+
+
+def _said(value: Tensor) -> str:
+    return " ".join(f"{one:.6g}" for one in value.tolist())
 
 
 METRIC = table(interface, number, untouched, reset, batches, order, real)
