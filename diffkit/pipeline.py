@@ -70,7 +70,7 @@ class Pipeline:
         self,
         n: int | None = None,
         text: str | Sequence[str | None] | None = None,
-        label: int | Sequence[int | None] | None = None,
+        label: int | str | Sequence[int | str | None] | None = None,
         negative: str | int | Sequence[str | int | None] | None = None,
         seed: int = 0,
         sampler: Sampler | str | None = None,
@@ -85,11 +85,11 @@ class Pipeline:
         """Draw `n` samples; the i-th depends on `seed`, i and its own conditions alone.
 
         `text` and `label` are one for all samples, or a list of `n`, one for each (`n` may then be left out), with None
-        for those that are told none. What is not given is the run's own choice. `sampler` and `grid` are names or
-        objects, `guidance` objects; `steps` is that of a grid that a name or the run chose, `scale` that of every
-        guidance of the run. `negative`, one or a list like the others, takes the null's place in guidance. With `vary`
-        all are variations of the sample of that number, with `variation` of their own noise (from 0 to 1, by default
-        0.3).
+        for those that are told none; a label is a class's number or its name. What is not given is the run's own
+        choice. `sampler` and `grid` are names or objects, `guidance` objects; `steps` is that of a grid that a name or
+        the run chose, `scale` that of every guidance of the run. `negative`, one or a list like the others, takes the
+        null's place in guidance. With `vary` all are variations of the sample of that number, with `variation` of
+        their own noise (from 0 to 1, by default 0.3).
 
         Raises `DiffkitError` for conditions that the model does not know, for values that a part does not allow, and
         for lists of another length than `n`.
@@ -110,7 +110,7 @@ class Pipeline:
         between: int | None = None,
         n: int | None = None,
         text: str | Sequence[str | None] | None = None,
-        label: int | Sequence[int | None] | None = None,
+        label: int | str | Sequence[int | str | None] | None = None,
         negative: str | int | Sequence[str | int | None] | None = None,
         seed: int = 0,
         sampler: Sampler | str | None = None,
@@ -142,7 +142,7 @@ class Pipeline:
         self,
         x: Float[Tensor, " b *d"],
         text: str | Sequence[str | None] | None = None,
-        label: int | Sequence[int | None] | None = None,
+        label: int | str | Sequence[int | str | None] | None = None,
         density: Density = PLAIN,
         seed: int = 0,
         batch_size: int = 64,

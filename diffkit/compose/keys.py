@@ -50,8 +50,8 @@ class Sample:
     """A prompt, or a list of them, with null for samples that are told nothing."""
     prompts: str | None
     """A file with one prompt a line."""
-    label: Natural | list[Natural | None] | None
-    """A class, or a list of them, with null for samples that are told none; paired with the prompts."""
+    label: Natural | str | list[Natural | str | None] | None
+    """A class (number or name), or a list of them, with null for samples that are told none; paired with prompts."""
     negative: Natural | str | list[Natural | str | None] | None
     """A prompt or a class to steer away from, or one for each prompt; it takes the null's place in guidance."""
     input: str | list[str] | None

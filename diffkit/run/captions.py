@@ -15,23 +15,33 @@ LONGEST = 80
 _MISSING = "□"
 
 
-def caption(columns: Mapping[str, Any], rows: int) -> list[str]:
-    """What each row is told: its text, then its other conditions; both ends of what is between two."""
-    told = _told({name: column for name, column in columns.items() if not name.endswith(TO)}, rows)
+def caption(columns: Mapping[str, Any], rows: int, class_names: Sequence[str] = ()) -> list[str]:
+    """What each row is told: its text, then its other conditions; both ends of what is between two.
+
+    A label is called by its class's name, where classes have names.
+    """
+    told = _told({name: column for name, column in columns.items() if not name.endswith(TO)}, rows, class_names)
     if SHARE not in columns:
         return told
-    other = _told({name.removesuffix(TO): column for name, column in columns.items() if name.endswith(TO)}, rows)
+    ends = {name.removesuffix(TO): column for name, column in columns.items() if name.endswith(TO)}
+    other = _told(ends, rows, class_names)
     pairs = zip(told, other, strict=True)
     return [a if a == b else f"{a or 'nothing'} → {b or 'nothing'}" for a, b in pairs]
 
 
-def _told(columns: Mapping[str, Any], rows: int) -> list[str]:
+def _told(columns: Mapping[str, Any], rows: int, class_names: Sequence[str]) -> list[str]:
     plain = {name: column.tolist() if isinstance(column, Tensor) else column for name, column in _words(columns)}
     lines = zip(*plain.values(), strict=True) if plain else [()] * rows
     return [
-        ", ".join(str(v) if name == "text" else f"{name} {v}" for name, v in zip(plain, line, strict=True) if _says(v))
+        ", ".join(_word(name, v, class_names) for name, v in zip(plain, line, strict=True) if _says(v))
         for line in lines
     ]
+
+
+def _word(name: str, value: Any, class_names: Sequence[str]) -> str:
+    if name == "label" and value < len(class_names):
+        return class_names[value]
+    return str(value) if name == "text" else f"{name} {value}"
 
 
 def _words(columns: Mapping[str, Any]) -> list[tuple[str, Sequence[Any] | Tensor]]:

@@ -12,13 +12,14 @@ from torch import Tensor
 from diffkit.compose.build import Parts
 from diffkit.core.data import Data, rows_of
 from diffkit.core.model import DiffusionModel
+from diffkit.core.units import with_unit
 from diffkit.run import pictures
 from diffkit.run.captions import caption
 from diffkit.run.evaluate import evaluate_model, table
 from diffkit.run.folder import RunFolder
 from diffkit.run.generate import Sampling, film, generate
 from diffkit.run.records import Files, Pictures, Table, log
-from diffkit.run.shards import as_array, write_npz
+from diffkit.run.shards import as_array, described, write_npz
 
 
 def showcase(data: Data, keys: Sequence[str], rows: int) -> dict[str, Any]:
@@ -40,30 +41,40 @@ def showcase(data: Data, keys: Sequence[str], rows: int) -> dict[str, Any]:
 def draw(
     data: Data, model: DiffusionModel, sampling: Sampling, folder: RunFolder, rows: int, seed: int
 ) -> dict[str, Any]:
-    """Draw the final samples: `samples.npz`, `grid.png`, `strip.png`. Gives the pictures, and the rows of a table."""
+    """Draw the final samples: `samples.npz`, `grid.png`, `strip.png`. Gives the pictures, and a table of the first."""
     columns = showcase(data, sampling.reads(model), rows)
     x = generate(model, data.spec, sampling, columns, range(rows), seed)
     arrays = {name: as_array(column) for name, column in columns.items()}
     folder.samples.mkdir(parents=True, exist_ok=True)
     ids = np.arange(rows)
-    write_npz(folder.samples / "samples.npz", {**arrays, "x": x.numpy(), "id": ids, "seed": np.full_like(ids, seed)})
+    own = {"x": x.numpy(), "id": ids, "seed": np.full_like(ids, seed)}
+    write_npz(folder.samples / "samples.npz", {**arrays, **own, **described(data.spec)})
     stars = pictures.stars(data.spec, columns, rows)
     index = torch.tensor(stars)
     strip = pictures.strip(data, film(model, data.spec, sampling, rows_of(columns, index), stars, seed))
     grid = pictures.grid(data, x, columns)
     pictures.save(grid, folder.samples / "grid.png")
     pictures.save(strip, folder.samples / "strip.png")
-    some = range(min(rows, 32))
-    texts = caption(columns, rows)
-    single = [data.draw(x[i : i + 1][None] if len(data.spec.shape) > 1 else x[i : i + 1][None, None]) for i in some]
-    return {"grid": grid, "strip": strip, "rows": [[i, texts[i], single[i]] for i in some]}
+    return {"grid": grid, "strip": strip, "table": _table(data, x[:32], caption(columns, rows, data.spec.class_names))}
+
+
+def _table(data: Data, x: Tensor, captions: Sequence[str]) -> Table:
+    """Samples one by one, with what each was told: pictures; or numbers, where the data are a table's named columns."""
+    spec = data.spec
+    if spec.names and len(spec.shape) == 1:
+        head, cells = list(map(with_unit, spec.names, spec.units)), x.tolist()
+    else:
+        lead = (1, 1) if len(spec.shape) > 1 else (1, 1, 1)
+        head, cells = ["sample"], [[data.draw(row.reshape(*lead, *spec.shape))] for row in x]
+    rows = [[i, text, *cell] for i, (text, cell) in enumerate(zip(captions, cells, strict=False))]
+    return Table(["id", "condition", *head], rows)
 
 
 def show(loggers: Sequence[Logger], drawn: Mapping[str, Any], step: int) -> None:
     """Give the final pictures to the loggers."""
     log(loggers, "samples", Pictures([drawn["grid"]], ["samples of the averaged weights"]), step)
     log(loggers, "strip", Pictures([drawn["strip"]], ["samples emerging from noise: x_t, and the model's x_0"]), step)
-    log(loggers, "table", Table(["id", "condition", "sample"], drawn["rows"]), step)
+    log(loggers, "table", drawn["table"], step)
 
 
 def judge(

@@ -37,7 +37,7 @@ def given_rows(source: Any, spec: DataSpec, smaller: bool = False) -> Float[Tens
 
 def _read(path: Path, spec: DataSpec) -> Any:
     where = f"input={path}"
-    return _picture(path, spec, where) if path.suffix.lower() == ".png" else read_columns(path, where)["x"]
+    return _picture(path, spec, where) if path.suffix.lower() == ".png" else read_columns(path, spec, where)["x"]
 
 
 def _rows(x: Any, spec: DataSpec, where: str, smaller: bool) -> Tensor:

@@ -28,7 +28,7 @@ def grid(data: Data, x: Float[Tensor, " b *d"], columns: Batch, limit: int = 64)
     One caption stands above all; a few that repeat have a column each; otherwise each sample has its own. Samples
     that are points (of one axis) share panels, one for each of the first captions.
     """
-    captions = caption(columns, len(x))
+    captions = caption(columns, len(x), data.spec.class_names)
     before = _before(data.spec, columns)
     points = len(data.spec.shape) == 1
     if before is not None:
@@ -101,7 +101,7 @@ def stars(spec: DataSpec, columns: Batch, rows: int) -> list[int]:
     if len(spec.shape) == 1:
         return list(range(min(rows, 1000)))
     places: dict[str, int] = {}
-    for i, text in enumerate(caption(columns, rows)):
+    for i, text in enumerate(caption(columns, rows, spec.class_names)):
         places.setdefault(text, i)
     firsts = list(places.values())[:4]
     others = [i for i in range(min(rows, 4)) if i not in firsts]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from diffkit.core.data import DataSpec
-from diffkit.core.errors import DiffkitError
+from diffkit.core.errors import DiffkitError, nearest
 
 NAMES = {"text": "prompt", "label": "label"}
 """How a column is asked for."""
@@ -35,7 +35,7 @@ def texts_of(asked: Mapping[str, Any]) -> list[str | None] | None:
 
 
 def labels_of(value: Any, spec: DataSpec, name: str = "label") -> list[int | None] | None:
-    """The entries of a label or a list of them; None where there is none.
+    """The entries of a label or a list of them, numbers or names of classes, as numbers; None where there is none.
 
     Raises `DiffkitError` for what is not a class of the data.
     """
@@ -43,15 +43,15 @@ def labels_of(value: Any, spec: DataSpec, name: str = "label") -> list[int | Non
         return None
     labels = [None if entry is None else _label(entry, spec, name) for entry in listed(value)]
     if not labels:
-        raise DiffkitError(f"{name} is an empty list: give a number, or leave it out")
+        raise DiffkitError(f"{name} is an empty list: give a class, or leave it out")
     return labels
 
 
 def against(keys: Sequence[str], spec: DataSpec, name: str, value: Any) -> dict[str, list[Any]]:
     """The columns of a `negative` or a `source`: a text, a label, or a list with an entry for each prompt.
 
-    A number is a label where the model knows labels, and a text elsewhere; a column that no entry speaks of is left
-    out. Raises `DiffkitError` for what the model does not know.
+    A number is a label where the model knows labels, and a text elsewhere; so is the name of a class where the model
+    reads no text. A column that no entry speaks of is left out. Raises `DiffkitError` for what the model does not know.
     """
     texts: list[str | None] = []
     labels: list[int | None] = []
@@ -113,6 +113,10 @@ def _text(value: Any, name: str) -> str:
 
 def _label(value: Any, spec: DataSpec, name: str) -> int:
     classes = spec.conditions.get("label")
+    if isinstance(value, str) and spec.class_names:
+        if value not in spec.class_names:
+            raise DiffkitError(f"{name}={value:.80} is not a class of the data: {nearest(value, spec.class_names)}")
+        return spec.class_names.index(value)
     if not _is_whole(value):
         raise DiffkitError(f"{name}={value!s:.80}: give a whole number, or a list of them, with null for none")
     if classes is not None and not 0 <= value < classes:

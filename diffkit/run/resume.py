@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from diffkit.compose.recorded import require
+from diffkit.core.data import DataSpec
 from diffkit.core.errors import DiffkitError
 from diffkit.run.checkpoint import Found, newest
 from diffkit.run.folder import RunFolder
@@ -67,14 +68,24 @@ def find(where: str) -> Point:
     return Point(folder, newest(folder.checkpoints), folder.read_config())
 
 
-def refuse_other_data(point: Point, fingerprint: Mapping[str, Any]) -> None:
-    """Raise `DiffkitError` if the data are not those that the run was trained on."""
-    before = point.saved.get("diffkit", {}).get("data")
-    if before != fingerprint:
+def refuse_other_data(point: Point, made: Mapping[str, Any]) -> None:
+    """Raise `DiffkitError` if the data are not those that the run was trained on; `made` is their provenance."""
+    before = point.saved.get("diffkit", {})
+    others = _differences({**DataSpec(()).to_dict(), **before.get("spec", {})}, made["spec"])
+    if others:
+        raise DiffkitError(
+            f"the data are not what the run {point.folder.path} was trained on: {'; '.join(others)}; restore them, or"
+            " start a new run"
+        )
+    if before.get("data") != made["data"]:
         raise DiffkitError(
             f"the data are not those that the run {point.folder.path} was trained on (its fingerprint is"
             " another): restore them, or start a new run"
         )
+
+
+def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    return [f"{key} was {before[key]} and is {value}" for key, value in now.items() if before[key] != value]
 
 
 def _copy(source: Mapping[str, Any], target: dict[str, Any], keys: list[str]) -> None:

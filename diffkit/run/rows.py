@@ -1,6 +1,7 @@
 """Rows that a user brings: from a file or from Python, in the data's own units, checked against what the data are."""
 
-from collections.abc import Mapping
+import csv
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -14,6 +15,10 @@ from torch import Tensor
 from diffkit.core.data import DataSpec
 from diffkit.core.errors import DiffkitError
 from diffkit.core.types import Batch
+from diffkit.core.units import named_unit
+
+MISSING = ("", "NA")
+"""What stands in a .csv where a number is missing, beside NaN."""
 
 
 def read_rows(path: str | Path, spec: DataSpec) -> Batch:
@@ -22,14 +27,16 @@ def read_rows(path: str | Path, spec: DataSpec) -> Batch:
     A .csv has one column for each number of a row; with a first line of names it may have a column `label`, or `text`.
     Raises `DiffkitError` for a file that cannot be read, or whose rows are none of these data.
     """
-    columns = read_columns(path, f"file={path}")
+    columns = read_columns(path, spec, f"file={path}")
     return checked_rows(columns.pop("x"), columns, spec, f"file={path}")
 
 
-def read_columns(path: str | Path, where: str) -> dict[str, Any]:
+def read_columns(path: str | Path, spec: DataSpec, where: str) -> dict[str, Any]:
     """The arrays of an .npz or .csv file, of which one is `x`; an empty entry of a .csv is NaN.
 
-    Raises `DiffkitError`, with `where` it was asked for, for a file that cannot be read.
+    Where the file and the data's columns have names, those of `x` are put in the order of the data's. Raises
+    `DiffkitError`, with `where` it was asked for, for a file that cannot be read, for a column that is missing or none
+    of the data's, and for one in another unit.
     """
     file = Path(path).expanduser()
     if not file.is_file():
@@ -42,7 +49,29 @@ def read_columns(path: str | Path, where: str) -> dict[str, Any]:
         raise DiffkitError(f"{where} cannot be read: {' '.join(str(error).split())}") from None
     if "x" not in columns:
         raise DiffkitError(f"{where} has no array x: save the rows as x, in the data's own units")
+    names, units = columns.pop("names", []), columns.pop("units", [])
+    if len(names) and spec.names and len(spec.shape) == 1:
+        places = _places([str(name) for name in names], [str(unit) for unit in units], spec, where)
+        columns["x"] = np.asarray(columns["x"])[:, places]
     return columns
+
+
+def _places(names: Sequence[str], units: Sequence[str], spec: DataSpec, where: str) -> list[int]:
+    """Where each of the data's columns stands among those of a file; `name_unit` stands for `name` in that unit."""
+    known = {f"{name}_{unit}": name for name, unit in zip(spec.names, spec.units, strict=True) if unit}
+    found = {known.get(name, name): i for i, name in enumerate(names)}
+    for title, wrong in (
+        ("has no column", [name for name in spec.names if name not in found]),
+        ("has a column that is none of the data's:", [name for name in found if name not in spec.names]),
+        ("has more than one column", sorted({name for name in names if list(names).count(name) > 1})),
+    ):
+        if wrong:
+            raise DiffkitError(f"{where} {title} {', '.join(wrong)}; the data have {', '.join(spec.names)}")
+    for name, unit in zip(spec.names, spec.units, strict=True):
+        given = units[found[name]] if units else ""
+        if given and given != unit:
+            raise DiffkitError(f"{where}: the column {name} is in {given}, and the data are in {unit or 'no unit'}")
+    return [found[name] for name in spec.names]
 
 
 def checked_rows(
@@ -78,6 +107,10 @@ def checked_rows(
 def _column(name: str, given: Any, rows: int, spec: DataSpec, where: str) -> Tensor | list[str | None]:
     classes, values = spec.conditions[name], np.asarray(given)
     whole = f"{where}: {name} must be whole numbers from 0 to {(classes or 0) - 1}, or -1 for none"
+    if spec.class_names and name == "label":
+        whole += f", or names: {', '.join(spec.class_names)}"
+        numbers = {word: number for number, word in enumerate(spec.class_names)}
+        values = np.array([numbers.get(value, value) for value in values.tolist()], dtype=object)
     if values.shape != (rows,):
         raise DiffkitError(f"{where}: {name} has shape {values.shape}, and must have one entry for each of {rows} rows")
     if classes is None:
@@ -110,7 +143,8 @@ def _npz(file: Path) -> dict[str, Any]:
 
 
 def _csv(file: Path) -> dict[str, Any]:
-    lines = [line.split(",") for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+    text = file.read_text(encoding="utf-8-sig")
+    lines = [line for line in csv.reader(text.splitlines()) if any(entry.strip() for entry in line)]
     names = [name.strip() for name in lines[0]] if lines and any(not _is_number(entry) for entry in lines[0]) else []
     rows = lines[1:] if names else lines
     if len({len(row) for row in rows}) > 1:
@@ -118,13 +152,15 @@ def _csv(file: Path) -> dict[str, Any]:
     table: NDArray[np.str_] = np.array(rows, dtype=str).reshape(len(rows), -1)
     beside = [i for i, name in enumerate(names) if name in ("label", "text")]
     entries = np.char.strip(np.delete(table, beside, axis=1))
-    x = np.where(entries == "", "nan", entries).astype(np.float64)
-    return {"x": x, **{names[i]: np.char.strip(table[:, i]) for i in beside}}
+    x = np.where(np.isin(entries, MISSING), "nan", entries).astype(np.float64)
+    pairs = [named_unit(name) for i, name in enumerate(names) if i not in beside]
+    headers = {"names": [name for name, _ in pairs], "units": [unit for _, unit in pairs]}
+    return {"x": x, **headers, **{names[i]: np.char.strip(table[:, i]) for i in beside}}
 
 
 def _is_number(text: str) -> bool:
     try:
-        float(text.strip() or "nan")
+        float("nan" if text.strip() in MISSING else text)
     except ValueError:
         return False
     return True

@@ -31,7 +31,7 @@ from diffkit.run.quiet import quiet
 from diffkit.run.records import Pictures
 from diffkit.run.request import Request, request
 from diffkit.run.saved import Saved, open_run
-from diffkit.run.shards import Shards
+from diffkit.run.shards import Shards, described
 
 SETTINGS = ("n", "seed", "ema", "batch_size", "prompt", "prompts", "label", "negative", "sampler", "grid", "guidance")
 EDITS = ("input", "strength", "mask", "repaint", "jump", "invert", "source", "between", "vary", "variation")
@@ -87,7 +87,7 @@ def _predict(
             trainer.predict(predictor, return_predictions=False)
     trainer.strategy.barrier("all batches are written")
     if trainer.is_global_zero:
-        predictor.shards.merge(predictor.batches, out / "samples.npz")
+        predictor.shards.merge(predictor.batches, out / "samples.npz", described(predictor.spec))
         settings = {**readable(settings), "cost": asdict(price)}
         write_yaml(out / "samples.yaml", settings)
         drawn = _draw(predictor, trainer, data, out)

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from diffkit.core.data import DataSpec
 from diffkit.core.errors import DiffkitError, RunFailed
 
 Columns = dict[str, NDArray[Any]]
@@ -54,8 +55,8 @@ class Shards:
         """Put a finished batch there."""
         write_npz(self._path(first), columns)
 
-    def merge(self, batches: Mapping[int, int], path: Path) -> None:
-        """Write all batches (rows by first id) as one file.
+    def merge(self, batches: Mapping[int, int], path: Path, beside: Columns) -> None:
+        """Write all batches (rows by first id) as one file, with the arrays that are not of rows `beside`.
 
         Raises `RunFailed` if one is missing.
         """
@@ -65,7 +66,7 @@ class Shards:
             lacking = ", ".join(str(first) for first, part in parts.items() if part is None)
             raise RunFailed(f"samples from id {lacking} on are missing in {self.folder}: run the same command again")
         columns = {name: np.concatenate([part[name] for part in whole]) for name in whole[0]}
-        write_npz(path, columns)
+        write_npz(path, {**columns, **beside})
 
     def drop(self) -> None:
         """Remove the batches, once everything is made of them."""
@@ -84,6 +85,11 @@ class Shards:
             return None
         ids = columns.get("id")
         return columns if ids is not None and np.array_equal(ids, np.arange(first, first + rows)) else None
+
+
+def described(spec: DataSpec) -> Columns:
+    """What the numbers of samples are: `names` and `units` along their first axis, where it has names."""
+    return {"names": np.array(spec.names), "units": np.array(spec.units)} if spec.names else {}
 
 
 def as_array(column: Sequence[str | None] | Tensor) -> NDArray[Any]:

@@ -106,7 +106,7 @@ def _prepare(composed: dict[str, Any], overrides: Sequence[str]) -> Job:
     suiting(parts.metrics, conditional=True)
     made = provenance(parts.data, choices)
     if point:
-        resume.refuse_other_data(point, made["data"])
+        resume.refuse_other_data(point, made)
         resumed = {"step": point.checkpoint.step, "version": made["version"]}
         made = {**point.saved["diffkit"], "plugins": made["plugins"], "resumed": resumed}
         for line in point.checkpoint.damaged:

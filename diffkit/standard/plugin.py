@@ -122,6 +122,8 @@ _PARTS = {
     "data": {
         "digits": "data.digits:Digits",
         "moons": "data.moons:Moons",
+        "iris": "data.iris:Iris",
+        "penguins": "data.penguins:Penguins",
     },
     "codec": {"identity": "codecs:Identity"},
     "metric": {

@@ -175,7 +175,7 @@ def test_a_missing_batch_is_named(tmp_path):
     shards.write(0, {"x": np.zeros((2, 1)), "id": np.arange(2)})
     assert shards.has(0, 2) and not shards.has(0, 3) and not shards.has(2, 2)
     with pytest.raises(RunFailed, match="id 2 on are missing"):
-        shards.merge({0: 2, 2: 2}, tmp_path / "samples.npz")
+        shards.merge({0: 2, 2: 2}, tmp_path / "samples.npz", {})
 
 
 def test_the_bytes_of_a_file_depend_on_its_content_alone(tmp_path, monkeypatch):
