@@ -159,7 +159,7 @@ def build_model(cfg: Node, spec: DataSpec, device: str = "cpu") -> DiffusionMode
         schedule.span()  # it gives alpha and sigma at all
     prediction = part("prediction", cfg["prediction"], schedule=schedule)
     with torch.device(device):
-        codec: Codec = part("codec", cfg["codec"], shape=spec.shape)
+        codec: Codec = part("codec", cfg["codec"], shape=spec.shape, spec=spec)
         shape = latent_shape(codec, spec)
         given = {"shape": shape, "classes": spec.conditions.get("label")}
         nodes, data = many(cfg, "conditioner"), str((cfg.get("data") or {}).get("_part_"))
@@ -175,9 +175,10 @@ def build_model(cfg: Node, spec: DataSpec, device: str = "cpu") -> DiffusionMode
 
 def latent_shape(codec: Codec, spec: DataSpec) -> Shape:
     """The shape of one sample as it is diffused."""
-    like = next(chain(codec.parameters(), codec.buffers()), torch.empty(0))
+    tensors = chain(codec.parameters(), codec.buffers())
+    like = next((a for a in tensors if a.is_floating_point()), torch.empty(0))
     with torch.no_grad():
-        return tuple(codec.encode(torch.zeros(1, *spec.shape, device=like.device)).shape[1:])
+        return tuple(codec.encode(torch.zeros(1, *spec.shape).to(like)).shape[1:])
 
 
 def _refuse_missing_column(conditioner: Conditioner, name: str, spec: DataSpec, data: str) -> None:

@@ -8,6 +8,8 @@ from torch import Tensor, nn
 
 from diffkit.compose.build import Parts, assemble, build_model, part
 from diffkit.compose.foreign import instantiate
+from diffkit.core.autoencoder import Autoencoder
+from diffkit.core.codec import LearnedCodec
 from diffkit.core.condition import Condition
 from diffkit.core.data import Data
 from diffkit.core.errors import DiffkitError
@@ -46,6 +48,7 @@ def skeleton(cfg: DictConfig) -> Skeleton:
     data: Data = part("data", cfg["data"], seed=cfg["seed"])
     model = _shapes_only(cfg, data)
     parts = assemble(cfg, data, model)
+    refuse_untrained(parts)
     instantiate("optimizer", cfg["optimizer"], params=[nn.Parameter(torch.zeros(1))])  # it checks its own arguments
     refuse_start(model, parts.grid)
     calls(parts.sampler, model.schedule, parts.grid(model.schedule), model.learn_variance)
@@ -54,6 +57,16 @@ def skeleton(cfg: DictConfig) -> Skeleton:
         network = type(model.denoiser).__name__
         raise DiffkitError(f"The denoiser {network} makes {output} of data of shape {latents}: it must keep the shape.")
     return Skeleton(parts, latents, output)
+
+
+def refuse_untrained(parts: Parts) -> None:
+    """Raise `DiffkitError` for a codec that has learned nothing, unless it is what learns."""
+    codec = parts.model.codec
+    if isinstance(codec, LearnedCodec) and not codec.trained and not isinstance(parts.task.model, Autoencoder):
+        raise DiffkitError(
+            f"The codec {_name(codec)} has learned nothing yet: train one on these data with task=autoencoder, then "
+            "choose that run with codec.run=..."
+        )
 
 
 def _shapes_only(cfg: DictConfig, data: Data) -> DiffusionModel:

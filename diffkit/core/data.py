@@ -2,7 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -168,6 +168,18 @@ class Scanned(ABC):
     @abstractmethod
     def scan(self) -> Iterator[BadSample | None]:
         """For each row of all splits in turn, what is wrong with it, or None."""
+
+
+class Keeping(ABC):
+    """What data may be beside that can keep what is made of each row, so that it is made once."""
+
+    @abstractmethod
+    def keep(self, column: str, make: Callable[[Tensor], Tensor], digest: str) -> None:
+        """Give each batch from now on a column with `make` of its rows' `"x"`.
+
+        `make` takes and gives any number of rows, from and to any device; a row's result depends on nothing but the row
+        and what `digest` is the digest of, so that it may be kept on disk.
+        """
 
 
 def texts(data: Data, column: str) -> list[str]:

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from diffkit.core.codec import Codec
+from diffkit.core.codec import Codec, latents
 from diffkit.core.condition import Condition
 from diffkit.core.conditioner import Conditioner, Conditioners
 from diffkit.core.data import KNOWN
@@ -21,8 +21,9 @@ from diffkit.core.variance import VarianceBound, WithVariance
 
 
 class Network(nn.Module):
-    """What a task trains: something that knows the path of its data, and what it may be told of them."""
+    """What a task trains: something that knows the path of its data, their codec, and what it may be told of them."""
 
+    codec: Codec
     schedule: Schedule
     conditioners: Conditioners
 
@@ -37,7 +38,7 @@ class DiffusionModel(Network):
     schedule can take the place of the one it was trained with (`with_schedule`).
 
     With `learn_variance` the denoiser is one of data with twice the channels: it is given zeros in the second half, and
-    answers there with v, the place of the reverse variance in its range (`diffkit.core.variance`).
+    answers there with v, the place of the reverse variance in its range (`diffkit.core.variance`). The codec is frozen.
     """
 
     def __init__(
@@ -54,7 +55,7 @@ class DiffusionModel(Network):
         self.prediction = prediction
         self.schedule = schedule
         self.conditioners = conditioners if isinstance(conditioners, Conditioners) else Conditioners(conditioners)
-        self.codec = codec
+        self.codec = codec.requires_grad_(False)
         self.learn_variance = learn_variance
         self._span = schedule.span()
 
@@ -122,12 +123,13 @@ class DiffusionModel(Network):
         """The weighted squared error of the network's output for each row, and the log-SNR of each row.
 
         Everything random is given: times `t` (float64), noise `eps` of the latents' shape, and `keep`, which
-        conditions each row keeps. Coefficients are computed in float64 and cast once. `bound` is added where the model
-        learns the variance, and the penalty of a weighting that is learned. Where there is a column `"known"`, a
-        row's loss is the mean over the numbers that it says are there; the others are 0 in `"x"`. Raises `DiffkitError`
-        where the codec's latents are not of the data's shape, so that no number of theirs is known.
+        conditions each row keeps. Coefficients are computed in float64 and cast once. A column `"latent"` is taken for
+        what the codec would make of `"x"`. `bound` is added where the model learns the variance, and the penalty of a
+        weighting that is learned. Where there is a column `"known"`, a row's loss is the mean over the numbers that it
+        says are there; the others are 0 in `"x"`. Raises `DiffkitError` where the codec's latents are not of the data's
+        shape, so that no number of theirs is known.
         """
-        x_0 = self.codec.encode(batch["x"])
+        x_0 = latents(self.codec, batch)
         t = t.clamp(*self._span)
         alpha, sigma = self.schedule(t)
         logsnr = (2 * (alpha / sigma).log()).clamp(-LOGSNR_LIMIT, LOGSNR_LIMIT)

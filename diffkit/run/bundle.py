@@ -100,8 +100,9 @@ def load(path: str | Path) -> Bundle:
         raise DiffkitError(f"{folder / CONFIG} is damaged at 'diffkit.spec': {error}") from error
     weights = _read_weights(folder / WEIGHTS, str(made.get("sha256")))
     config = require(config, [*MODEL, "task"] if "task" in made else MODEL)
-    built = build_model(config, spec)
-    model = _trained(made["task"], config.get("task"), built, spec) if "task" in made else built
+    with torch.device("cpu"):  # even where it is a part of a model that is built without values
+        built = build_model(config, spec)
+        model = _trained(made["task"], config.get("task"), built, spec) if "task" in made else built
     _fill(model, weights, folder)
     return Bundle(model.eval().requires_grad_(False), config, spec)
 

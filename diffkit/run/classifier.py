@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 
 from diffkit.compose.build import latent_shape
 from diffkit.core.classifier import NoisyClassifier
+from diffkit.core.codec import latents
 from diffkit.core.data import DataSpec
 from diffkit.core.errors import DiffkitError
 from diffkit.core.model import DiffusionModel
@@ -82,8 +83,7 @@ class ClassifierTask(Task):
 
     def _logits(self, model: NoisyClassifier, batch: Batch, t: Tensor, eps: Tensor) -> tuple[Tensor, Tensor]:
         """The logits of a batch at times t, and its log-SNRs."""
-        with torch.no_grad():
-            x_0 = model.codec.encode(batch["x"])
+        x_0 = latents(model.codec, batch)
         alpha, sigma = model.schedule(t.clamp(*model.schedule.span()))
         scale = (alpha.square() + sigma.square()).rsqrt()
         x = expand((alpha * scale).to(x_0), x_0) * x_0 + expand((sigma * scale).to(x_0), x_0) * eps

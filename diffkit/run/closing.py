@@ -70,6 +70,14 @@ def _table(data: Data, x: Tensor, captions: Sequence[str]) -> Table:
     return Table(["id", "condition", *head], rows)
 
 
+def keep_pictures(loggers: Sequence[Logger], folder: RunFolder, drawn: Mapping[str, Any], step: int) -> None:
+    """Write the pictures of a task that draws no samples, and give them to the loggers."""
+    for name, picture in drawn.items():
+        folder.samples.mkdir(parents=True, exist_ok=True)
+        pictures.save(picture, folder.samples / f"{name}.png")
+        log(loggers, name, Pictures([picture], ["of the averaged weights"]), step)
+
+
 def show(loggers: Sequence[Logger], drawn: Mapping[str, Any], step: int) -> None:
     """Give the final pictures to the loggers."""
     log(loggers, "samples", Pictures([drawn["grid"]], ["samples of the averaged weights"]), step)

@@ -215,7 +215,8 @@ def film(
 def decode(model: DiffusionModel, spec: DataSpec, z: Float[Tensor, " b *e"]) -> Float[Tensor, " b *d"]:
     """Latents in the data's own units, as float32 on the CPU."""
     with torch.no_grad():
-        return spec.restore(model.codec.decode(z).float().cpu())
+        narrow = z.to(next(model.codec.parameters(), z))
+        return spec.restore(model.codec.decode(narrow).float().cpu())
 
 
 @contextmanager

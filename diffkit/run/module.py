@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
 from functools import cache, partial
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from jaxtyping import Bool, Float
@@ -14,12 +14,17 @@ from torch import Tensor, distributed, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.optim import Optimizer
 
-from diffkit.core.data import Data, DataSpec, texts
+from diffkit.core.codec import LATENT
+from diffkit.core.data import Augmented, Data, DataSpec, Keeping, texts
 from diffkit.core.errors import DiffkitError, RunFailed
 from diffkit.core.model import DiffusionModel, Network
 from diffkit.core.noise import generator, key
 from diffkit.core.objective import AdaptiveDensity, TimeDensity, Weighting
 from diffkit.core.types import Batch, Fraction, Natural, Shape
+from diffkit.run.snapshots import digest
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 
 class Task(LightningModule, ABC):
@@ -106,6 +111,10 @@ class Task(LightningModule, ABC):
         """More figures of held-out rows under `model`, the average, beside the loss: logged as `val_<name>`."""
         return {}
 
+    def show(self, data: Data) -> "dict[str, Image]":
+        """Pictures of what the average has learned, by the names of their files: for a task that draws no samples."""
+        return {}
+
     def check(self, trainer: Trainer) -> None:
         """Raise `DiffkitError` if this trainer cannot train the task; called before a run begins."""
         if self.decay != "constant" and trainer.max_steps < 1:
@@ -121,15 +130,31 @@ class Task(LightningModule, ABC):
         return optimizer
 
     def on_train_start(self) -> None:
-        """Encode the data's texts and pair the average's tensors with the model's, once their device is settled."""
+        """Encode the data's texts and rows, and pair the average's tensors with the model's, on their own device."""
         self.ema.eval()
         data = self.trainer.datamodule  # type: ignore[attr-defined]
         if isinstance(data, Data):
             known = cache(partial(texts, data))
             for model in (self.model, self.ema):
                 model.conditioners.prepare(known)
-        self._averages = (list(self.ema.parameters()), list(self.model.parameters()))
+        if isinstance(data, Keeping) and not isinstance(data, Augmented):  # else a row has other latents each time
+            self._keep_latents(data)
+        pairs = [(a, p) for a, p in zip(self.ema.parameters(), self.model.parameters(), strict=True) if p.requires_grad]
+        self._averages = ([a for a, _ in pairs], [p for _, p in pairs])
         self._fixed = (list(self.ema.buffers()), list(self.model.buffers()))
+
+    def _keep_latents(self, data: Keeping) -> None:
+        """Have every row encoded once, where the codec has weights and does not learn."""
+        codec = self.model.codec
+        weights = list(codec.parameters())
+        if not weights or any(p.requires_grad for p in weights):
+            return
+
+        def encode(x: Tensor) -> Tensor:
+            with torch.no_grad():
+                return codec.encode(x.to(weights[0].device))
+
+        data.keep(LATENT, encode, digest(codec.state_dict()))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The mean loss of this device's rows; raises `RunFailed` where it is not finite."""

@@ -61,7 +61,7 @@ def open_run(path: str | Path, ema: float | None = None, update: int | None = No
     bundle, place = load(path), locate(path)
     if not isinstance(bundle.model, DiffusionModel):
         raise DiffkitError(
-            f"{place} holds a {type(bundle.model).__name__}, which draws no samples: it is for guidance of other runs"
+            f"{place} holds a {type(bundle.model).__name__}, which draws no samples: it is for other runs"
         )
     inside = place.name == "bundle" and (place.parent / "config.yaml").is_file()
     lacking = [kind for kind in ("data", "sampler", "grid", "guidance") if kind not in bundle.config]

@@ -44,7 +44,7 @@ class Snapshots:
         Raises `RunFailed` if it cannot be written.
         """
         tensors = {f"{length:g}/{name}": a.detach().cpu() for length, w in averages.items() for name, a in w.items()}
-        made = {"format": _FORMAT, "update": update, "lengths": list(averages), "sha256": _digest(tensors)}
+        made = {"format": _FORMAT, "update": update, "lengths": list(averages), "sha256": digest(tensors)}
         path = self._path(update)
         temporary = path.with_name(f".{path.name}-{os.getpid()}")
         try:
@@ -143,12 +143,12 @@ class Snapshots:
     def _read(self, update: int) -> dict[str, Tensor]:
         path = self._path(update)
         tensors = load_tensors(path.read_bytes())
-        if _digest(tensors) != self._metadata(update)["sha256"]:
+        if digest(tensors) != self._metadata(update)["sha256"]:
             raise DiffkitError(f"the snapshot {path} is damaged: it does not have its digest; remove it to go without")
         return tensors
 
 
-def _digest(tensors: Weights) -> str:
+def digest(tensors: Weights) -> str:
     """A digest of names, shapes and values."""
     digest = sha256()
     for name in sorted(tensors):

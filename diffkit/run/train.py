@@ -16,7 +16,9 @@ from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
 from diffkit.compose.build import Parts, build
+from diffkit.compose.check import refuse_untrained
 from diffkit.compose.foreign import instantiate
+from diffkit.core.codec import LearnedCodec
 from diffkit.core.errors import DiffkitError, RunFailed
 from diffkit.core.model import DiffusionModel
 from diffkit.core.noise import key
@@ -32,6 +34,7 @@ from diffkit.run.precision import resolve
 from diffkit.run.provenance import provenance
 from diffkit.run.quiet import Unprofiled, quiet
 from diffkit.run.records import Recorder, RunInfo
+from diffkit.run.snapshots import digest
 
 _FOLDER = "DIFFKIT_RUN_FOLDER"
 """Tells the processes that Lightning starts for other devices where the run is."""
@@ -102,9 +105,16 @@ def _prepare(composed: dict[str, Any], overrides: Sequence[str]) -> Job:
     choices["name"] = choices["name"] or choices["data"]["_part_"].rpartition("/")[2]
     torch.default_generator.manual_seed(key("init", choices["seed"]))
     parts = build(choices)
+    if not point:
+        refuse_untrained(parts)
+    codec = parts.model.codec
+    if isinstance(codec, LearnedCodec):  # its weights are the run's own from now on, wherever they came from
+        choices["codec"] = {**choices["codec"], **codec.keys}
     Sampling(parts.sampler, parts.grid).check(parts.model)
     suiting(parts.metrics, conditional=True)
     made = provenance(parts.data, choices)
+    if isinstance(codec, LearnedCodec) and codec.trained:
+        made["codec"] = digest(codec.state_dict())
     if point:
         resume.refuse_other_data(point, made)
         resumed = {"step": point.checkpoint.step, "version": made["version"]}
@@ -160,8 +170,7 @@ def _preview(choices: dict[str, Any], parts: Parts, folder: RunFolder) -> Previe
     rows = 1000 if len(parts.data.spec.shape) == 1 else _PREVIEWED
     sampling = Sampling(parts.sampler, parts.grid, tuple(parts.guidance))
     columns = closing.showcase(parts.data, sampling.reads(parts.model), rows)
-    every = choices["preview_every"] if isinstance(parts.task.ema, DiffusionModel) else 0
-    return Preview(parts.data, sampling, columns, rows, folder, choices["seed"], every)
+    return Preview(parts.data, sampling, columns, rows, folder, choices["seed"], choices["preview_every"])
 
 
 def _trainer(choices: dict[str, Any], folder: RunFolder, ours: list[Callback]) -> Trainer:
@@ -215,6 +224,7 @@ def _close(job: Job) -> None:
     model = task.ema.to(job.trainer.strategy.root_device)
     closing.keep_bundle(job.loggers, job.folder, task.updates)
     if not isinstance(model, DiffusionModel):
+        closing.keep_pictures(job.loggers, job.folder, task.show(parts.data), task.updates)
         print(f"The run is in {job.folder.path}: its {type(model).__name__} is in bundle/.")
         return
     sampling = Sampling(parts.sampler, parts.grid, tuple(parts.guidance)).fitted(model, parts.data.spec)

@@ -125,7 +125,7 @@ _PARTS = {
         "iris": "data.iris:Iris",
         "penguins": "data.penguins:Penguins",
     },
-    "codec": {"identity": "codecs:Identity"},
+    "codec": {"identity": "codecs.identity:Identity", "vae": "codecs.vae:Vae"},
     "metric": {
         "agreement": "metrics.agreement:Agreement",
         "frechet": "metrics.frechet:Frechet",
@@ -145,5 +145,9 @@ def diffkit_components() -> list[Component]:
         for kind, named in _PARTS.items()
         for name, target in named.items()
     ]
-    tasks = {"diffusion": "diffusion:DiffusionTask", "classifier": "classifier:ClassifierTask"}
+    tasks = {
+        "diffusion": "diffusion:DiffusionTask",
+        "classifier": "classifier:ClassifierTask",
+        "autoencoder": "autoencoder:AutoencoderTask",
+    }
     return [*parts, *(Component("task", name, f"diffkit.run.{where}") for name, where in tasks.items())]

@@ -36,7 +36,7 @@ _PART = (
 
 GIVEN = {
     "data": ("seed",),
-    "codec": ("shape",),
+    "codec": ("shape", "spec"),
     "conditioner": ("shape", "classes"),
     "denoiser": ("shape", "condition", "schedule"),
     "prediction": ("schedule",),
@@ -44,6 +44,7 @@ GIVEN = {
     "weighting": ("schedule",),
     "task": ("model", "density", "weighting", "optimizer", "condition_dropout", "shape", "classes", "data", "seed"),
     "guidance": ("spec",),
+    "features": ("data", "seed", "shape", "classes"),
     "metric": ("data", "seed", "shape", "classes"),
 }
 """What a run gives to the constructor of a part, if it asks for it by name."""

@@ -12,7 +12,7 @@ from diffkit.core.model import DiffusionModel
 from diffkit.core.prediction import Prediction
 from diffkit.core.schedule import Schedule
 from diffkit.core.variance import VarianceBound
-from diffkit.standard.codecs import Identity
+from diffkit.standard.codecs.identity import Identity
 from diffkit.standard.predictions import X0, Edm as EdmPrediction, Eps, Flow as FlowPrediction, Score, V
 from diffkit.standard.schedules import Cosine, Edm, Flow, Linear
 from diffkit.standard.weightings import MinSnr, Unit

@@ -14,7 +14,7 @@ from diffkit.core.condition import Condition
 from diffkit.core.model import DiffusionModel
 from diffkit.core.schedule import Schedule
 from diffkit.core.sde import reverse_sde
-from diffkit.standard.codecs import Identity
+from diffkit.standard.codecs.identity import Identity
 from diffkit.standard.predictions import V
 from diffkit.standard.schedules import Cosine, Edm, Flow, SubVp, Ve, Vp
 from diffkit.testing.oracle import Gaussian

@@ -13,7 +13,7 @@ from diffkit.core.errors import DiffkitError
 from diffkit.core.model import DiffusionModel
 from diffkit.core.schedule import Schedule
 from diffkit.core.variance import VarianceBound, WithVariance, with_variance
-from diffkit.standard.codecs import Identity
+from diffkit.standard.codecs.identity import Identity
 from diffkit.standard.predictions import X0, Eps, V
 from diffkit.standard.schedules import Cosine, Edm, Linear
 from diffkit.standard.weightings import Unit

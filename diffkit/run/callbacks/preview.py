@@ -1,7 +1,7 @@
 """A look at the samples on the way."""
 
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lightning import Callback, LightningModule, Trainer
 
@@ -14,11 +14,15 @@ from diffkit.run.generate import Sampling, generate
 from diffkit.run.module import Task
 from diffkit.run.records import Pictures, log
 
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
 
 class Preview(Callback):
     """Draws the same few samples every `every` updates (0: never) from the averaged weights.
 
-    The newest picture is `samples/preview.png`; loggers get all of them.
+    The newest picture is `samples/preview.png`; loggers get all of them. Of a task that draws no samples they are
+    the pictures that it shows, under its own names.
     """
 
     def __init__(
@@ -46,11 +50,14 @@ class Preview(Callback):
             return
         self._last = task.updates
         task.paused -= perf_counter()
-        ids = range(self._rows)
-        assert isinstance(task.ema, DiffusionModel)  # of others there is nothing to draw, and `every` is 0
-        x = generate(task.ema, self._data.spec, self._sampling, self._columns, ids, self._seed)
-        self._folder.samples.mkdir(parents=True, exist_ok=True)
-        image = pictures.grid(self._data, x, self._columns)
-        pictures.save(image, self._folder.samples / "preview.png")
-        log(trainer.loggers, "preview", Pictures([image], [f"after {task.updates} updates"]), task.updates)
+        for name, image in self._drawn(task).items():
+            self._folder.samples.mkdir(parents=True, exist_ok=True)
+            pictures.save(image, self._folder.samples / f"{name}.png")
+            log(trainer.loggers, name, Pictures([image], [f"after {task.updates} updates"]), task.updates)
         task.paused += perf_counter()
+
+    def _drawn(self, task: Task) -> "dict[str, Image]":
+        if not isinstance(task.ema, DiffusionModel):
+            return task.show(self._data)
+        x = generate(task.ema, self._data.spec, self._sampling, self._columns, range(self._rows), self._seed)
+        return {"preview": pictures.grid(self._data, x, self._columns)}

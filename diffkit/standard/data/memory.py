@@ -1,21 +1,24 @@
 """Data small enough to live where the model does: batches are rows of tensors, with no copy and no worker."""
 
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import get_args
 
 import torch
 from lightning import LightningDataModule
 from torch import Tensor
 
-from diffkit.core.data import Augmented, Captioned, Data, DataSpec, order, rows_of
+from diffkit.core.data import Augmented, Captioned, Data, DataSpec, Keeping, order, rows_of
 from diffkit.core.noise import generator
 from diffkit.core.types import Batch
 from diffkit.standard.data.columns import checked
 from diffkit.standard.data.stream import TEST_BATCHES, Again, Split as Split, device, pick, place, wording
 
+CHUNK = 256
+"""How many rows are made something of at a time."""
 
-class MemoryData(LightningDataModule, Data, Captioned):
+
+class MemoryData(LightningDataModule, Data, Captioned, Keeping):
     """Columns held in memory, on the model's device.
 
     Training is one stream without end of batches of `batch_size` rows, in an order that is a function of (seed, epoch).
@@ -53,6 +56,13 @@ class MemoryData(LightningDataModule, Data, Captioned):
         for split in get_args(Split):
             for some in self._on_device(split)[column]:
                 yield from some
+
+    def keep(self, column: str, make: Callable[[Tensor], Tensor], digest: str) -> None:
+        """See `Keeping`: the column is in memory, too."""
+        for split in get_args(Split):
+            columns = self._on_device(split)
+            made = torch.cat([make(x) for x in columns["x"].split(CHUNK)])
+            self._splits[split] = {**columns, column: made.to(columns["x"].device)}
 
     def train_dataloader(self) -> Iterable[Batch]:
         """The stream of training batches from the `start`-th on."""

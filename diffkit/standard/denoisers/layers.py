@@ -12,6 +12,8 @@ from diffkit.core.condition import Condition, ConditionSpec
 from diffkit.core.errors import DiffkitError
 
 Layer = TypeVar("Layer", bound=nn.Module)
+CONV = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
+"""The convolution over so many axes."""
 
 
 class LogSnrFeatures(nn.Module):
@@ -157,3 +159,8 @@ def zero(layer: Layer) -> Layer:
     for parameter in layer.parameters():
         nn.init.zeros_(parameter)
     return layer
+
+
+def groups(width: int) -> int:
+    """The groups of a norm: of 8 channels where that divides the width; else one group."""
+    return width // 8 if width % 8 == 0 else 1

@@ -11,9 +11,7 @@ from diffkit.core.condition import Condition, ConditionSpec
 from diffkit.core.denoiser import DenoiserNetwork
 from diffkit.core.errors import DiffkitError
 from diffkit.core.types import Count, Shape
-from diffkit.standard.denoisers.layers import Embedding, TransformerBlock, zero
-
-CONV = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
+from diffkit.standard.denoisers.layers import CONV, Embedding, TransformerBlock, groups, zero
 
 
 class UNet(DenoiserNetwork):
@@ -64,7 +62,7 @@ class UNet(DenoiserNetwork):
             for _ in range(blocks):
                 self.up.append(_Block(conv, last + skips.pop(), w, embedding))
                 last = w
-        self.norm = nn.GroupNorm(_groups(last), last)
+        self.norm = nn.GroupNorm(groups(last), last)
         self.last = zero(conv(last, channels, 3, padding=1))
 
     def forward(
@@ -106,7 +104,7 @@ class _Half(nn.Module):
 class _Block(nn.Module):
     def __init__(self, conv: type[nn.Module], width_in: int, width: int, embedding: int) -> None:
         super().__init__()
-        self.norm = nn.GroupNorm(_groups(width_in), width_in)
+        self.norm = nn.GroupNorm(groups(width_in), width_in)
         self.conv_1 = conv(width_in, width, 3, padding=1)
         self.modulation = nn.Linear(embedding, 2 * width)
         self.conv_2 = zero(conv(width, width, 3, padding=1))
@@ -115,11 +113,6 @@ class _Block(nn.Module):
     def forward(self, x: Tensor, e: Tensor) -> Tensor:
         h = self.conv_1(silu(self.norm(x)))
         scale, shift = (a.reshape(*a.shape, *[1] * (h.ndim - 2)) for a in self.modulation(e).chunk(2, 1))
-        h = self.conv_2(silu(group_norm(h, _groups(h.shape[1])) * (1 + scale) + shift))
+        h = self.conv_2(silu(group_norm(h, groups(h.shape[1])) * (1 + scale) + shift))
         output: Tensor = self.skip(x) + h
         return output
-
-
-def _groups(width: int) -> int:
-    """Groups of 8 channels where that divides the width; else one group."""
-    return width // 8 if width % 8 == 0 else 1

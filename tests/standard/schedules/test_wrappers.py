@@ -13,7 +13,7 @@ from diffkit.core.errors import DiffkitError
 from diffkit.core.model import DiffusionModel
 from diffkit.core.prediction import Prediction
 from diffkit.core.schedule import Schedule
-from diffkit.standard.codecs import Identity
+from diffkit.standard.codecs.identity import Identity
 from diffkit.standard.grids import Uniform
 from diffkit.standard.predictions import Eps, V
 from diffkit.standard.schedules import Cosine, Linear, ScaledLinear, Shifted, ZeroSnr

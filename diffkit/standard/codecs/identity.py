@@ -1,4 +1,4 @@
-"""Codecs: from the data's space to the one that is diffused, and back."""
+"""The codec that changes nothing."""
 
 from jaxtyping import Float
 from torch import Tensor

@@ -1,0 +1,1 @@
+"""Codecs, one or a few related ones a file."""
