@@ -15,7 +15,7 @@ def refuse_unfit(who: str, cls: type[Any], interface: type[Any]) -> None:
     if not issubclass(cls, interface):
         raise DiffkitError(f"The {who} is no {interface.__name__}: {cls.__qualname__} must inherit from it.")
     if inspect.isabstract(cls):
-        missing = ", ".join(_written(interface, name) for name in sorted(cls.__abstractmethods__))
+        missing = ", ".join(_written(cls, name) for name in sorted(cls.__abstractmethods__))
         raise DiffkitError(f"The {who} is not complete: {cls.__qualname__} lacks {missing}.")
     for name in sorted(getattr(interface, "__abstractmethods__", ())):
         wanted, given = inspect.getattr_static(interface, name), inspect.getattr_static(cls, name)

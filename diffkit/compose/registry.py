@@ -29,6 +29,7 @@ KINDS = (
     Kind("sampler", "diffkit.core.sampler:Sampler"),
     Kind("grid", "diffkit.core.grid:Grid"),
     Kind("guidance", "diffkit.core.guidance:Guidance", many=True),
+    Kind("features", "diffkit.core.features:Features"),
     Kind("metric", "diffkit.core.metric:AnyMetric", many=True),
 )
 """The kinds that diffkit knows by itself, in the order in which a run is built."""

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 _BY_CLASS = ("data", "codec", "conditioner", "denoiser", "metric", "task")
 """The kinds whose contracts build the part: they are given its class."""
+WITHIN = {"features": ("metric", "frechet", "features")}
+"""The kinds whose parts are chosen within another: the kind, the name and the parameter of one."""
 _MANY = frozenset(kind.name for kind in KINDS if kind.many)
 
 
@@ -39,7 +41,12 @@ def example_class(kind: str) -> str:
 
 def choices(parts: Mapping[str, str]) -> str:
     """How parts are chosen on the command line; `parts` has the name of that of each kind."""
-    return " ".join(f"{kind}=[{name}]" if kind in _MANY else f"{kind}={name}" for kind, name in parts.items())
+    owners = [WITHIN[kind] for kind in parts if kind in WITHIN]
+    named = {kind: [name] for kind, name in parts.items() if kind not in WITHIN}
+    for kind, name, _ in owners:
+        named[kind] = [*named.get(kind, []), name]
+    chosen = [f"{kind}=[{','.join(names)}]" if kind in _MANY else f"{kind}={names[0]}" for kind, names in named.items()]
+    return " ".join([*chosen, *(f"{k}@{'.'.join(WITHIN[k])}={parts[k]}" for k in parts if k in WITHIN)])
 
 
 def use(parts: Mapping[str, str]) -> str:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from diffkit.testing.contracts.data import check_data as check_data
     from diffkit.testing.contracts.denoiser import check_denoiser as check_denoiser
     from diffkit.testing.contracts.density import check_density as check_density
+    from diffkit.testing.contracts.features import check_features as check_features
     from diffkit.testing.contracts.grid import check_grid as check_grid
     from diffkit.testing.contracts.guidance import check_guidance as check_guidance
     from diffkit.testing.contracts.metric import check_metric as check_metric
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 _KINDS = (
     *("data", "codec", "conditioner", "denoiser", "prediction", "schedule", "density", "weighting", "task"),
-    *("sampler", "grid", "guidance", "metric"),
+    *("sampler", "grid", "guidance", "features", "metric"),
 )
 _WHERE = {
     **{f"check_{kind}": f"contracts.{kind}" for kind in _KINDS},

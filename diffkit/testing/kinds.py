@@ -20,6 +20,7 @@ from diffkit.testing.contracts.conditioner import CONDITIONER, Encoded
 from diffkit.testing.contracts.data import DATA, Rows
 from diffkit.testing.contracts.denoiser import DENOISER, networks
 from diffkit.testing.contracts.density import DENSITY, OnSchedule as DensityOnSchedule
+from diffkit.testing.contracts.features import FEATURES, seen
 from diffkit.testing.contracts.generic import ANY, GENERIC
 from diffkit.testing.contracts.grid import GRID, OnSchedule as GridOnSchedule
 from diffkit.testing.contracts.guidance import GUIDANCE, Steered
@@ -48,6 +49,7 @@ TABLES: Mapping[str, Table[Any]] = {
     "sampler": SAMPLER,
     "grid": GRID,
     "guidance": GUIDANCE,
+    "features": FEATURES,
     "metric": METRIC,
 }
 """The contracts of each kind, beside those of every part."""
@@ -185,6 +187,7 @@ _CASES: Mapping[str, Callable[[Build], Sequence[Any]]] = {
     "codec": lambda build: codecs(build, SHAPES),
     "conditioner": lambda build: [_ready(Encoded(build, BATCH))],
     "data": lambda build: [_built(Rows(build), "data")],
+    "features": lambda build: [seen(build())],
     "metric": lambda build: [_metric(build)],
     "task": lambda build: [training(build)],
 }

@@ -11,7 +11,7 @@ from diffkit.compose.plugins import Kind
 from diffkit.compose.registry import KINDS, Entry, Registry, registry
 from diffkit.compose.values import describe, hyperparameters
 from diffkit.scaffold.names import Names
-from diffkit.scaffold.render import rendered
+from diffkit.scaffold.render import WITHIN, choices, rendered
 
 INDEX = """\
 # Parts
@@ -110,7 +110,7 @@ def _page(kind: Kind, registry: Registry) -> str:
     lines = [
         f"# {kind.name}",
         "",
-        f"`diffkit train {kind.name}=" + (f"[{','.join(names[:2])}]`" if kind.many else f"{names[-1]}`"),
+        f"`diffkit train {choices({kind.name: ','.join(names[:2]) if kind.many else names[-1]})}`",
         "",
         "| name | what it is | from |",
         "|---|---|---|",
@@ -155,6 +155,11 @@ def _own(kind: str) -> list[str]:
     ]
 
 
+def _taken(kind: Kind) -> str:
+    """How many parts of a kind a run takes."""
+    return f"within a {WITHIN[kind.name][0]}" if kind.name in WITHIN else "a list" if kind.many else "one"
+
+
 def _interfaces(registry: Registry) -> str:
     shown = {kind.interface.rpartition(":")[2] for kind in registry.kinds.values()}
     names = [name for name in diffkit.core.__all__ if name not in shown]
@@ -166,7 +171,7 @@ def pages() -> dict[str, str]:
     known = registry()
     kinds = [kind for kind in known.kinds.values() if known.names(kind.name)]
     rows = [
-        f"| [{kind.name}]({kind.name}.md) | {'a list' if kind.many else 'one'} | "
+        f"| [{kind.name}]({kind.name}.md) | {_taken(kind)} | "
         f"{', '.join(f'`{name}`' for name in known.names(kind.name))} |"
         for kind in kinds
     ]

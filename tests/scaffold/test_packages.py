@@ -61,6 +61,6 @@ def test_all_parts_of_one_plugin_make_a_run(home: Path, run: Run):
     )  # fmt: skip
     assert re.search(r"│ all +│ +[0-9.]+ │ +[0-9.]+ │", printed), printed
     config = (home / "run/config.yaml").read_text()
-    assert set(re.findall(r"_part_: (\w+)", config)) == {"all"}
+    assert set(re.findall(r"_part_: (\w+)", config)) == {"all", "frechet"}  # in which features are chosen
     assert "diffkit-all" in config
     assert (home / "run/bundle/model.safetensors").is_file() and (home / "run/samples/grid.png").is_file()

@@ -30,18 +30,25 @@ def level(data: Data, x: Float[Tensor, " b *d"]) -> Rows:
 
 
 def reference(data: Data, split: Literal["train", "test"]) -> Rows:
-    """The real rows of a split, as `level` gives them; read once for each data part."""
+    """The complete real rows of a split, as `level` gives them; read once for each data part."""
     known = _rows.setdefault(data, {})
     if split not in known:
-        known[split] = level(data, data.spec.restore(data.reference(split)["x"]))
+        known[split] = complete(level(data, data.spec.own(data.reference(split))["x"]))
     return known[split]
 
 
-def need_labels(data: Data, metric: str) -> None:
-    """Raise `DiffkitError` if the data offer no labels."""
+def complete(rows: Rows) -> Float[Tensor, "some values"]:
+    """The rows that have all their values; raises `DiffkitError` if none has."""
+    rows = rows[rows.isfinite().all(1)]
+    if not len(rows):
+        raise DiffkitError("no row has all its values, and a metric of whole rows needs some: choose another metric")
+    return rows
+
+
+def need_labels(data: Data, who: str, instead: str = "leave it out of metric=[...]") -> None:
+    """Raise `DiffkitError`, which says what to do `instead`, if the data offer no labels."""
     if not isinstance(data.spec.conditions.get("label"), int):
-        name = type(data).__name__
-        raise DiffkitError(f"{metric} needs labels, which {name} does not offer: leave it out of metric=[...]")
+        raise DiffkitError(f"{who} needs labels, which {type(data).__name__} does not offer: {instead}")
 
 
 @dataclass(frozen=True)
@@ -56,7 +63,7 @@ class Classifier:
 
 
 @dataclass(frozen=True)
-class Features:
+class Hidden:
     """The activations of the last hidden layer of a small neural network that was trained to tell the classes."""
 
     layers: tuple[tuple[Tensor, Tensor], ...]
@@ -79,10 +86,10 @@ def classifier(data: Data) -> Classifier:
     return _once(data, "classifier", fit)
 
 
-def features(data: Data) -> Features:
+def hidden(data: Data) -> Hidden:
     """The network of the data's training split: hidden layers of 128 and 64, seed 0, at most 400 epochs."""
 
-    def fit(x: Any, label: Any) -> Features:
+    def fit(x: Any, label: Any) -> Hidden:
         from sklearn.exceptions import ConvergenceWarning
         from sklearn.neural_network import MLPClassifier
 
@@ -91,16 +98,17 @@ def features(data: Data) -> Features:
             warnings.simplefilter("ignore", ConvergenceWarning)
             network = MLPClassifier((128, 64), max_iter=400, random_state=0).fit(x, label)
         pairs = list(zip(network.coefs_, network.intercepts_, strict=True))[:-1]
-        return Features(tuple((torch.from_numpy(w), torch.from_numpy(b)) for w, b in pairs))
+        return Hidden(tuple((torch.from_numpy(w), torch.from_numpy(b)) for w, b in pairs))
 
     return _once(data, "features", fit)
 
 
 def _once(data: Data, name: str, fit: Callable[[Any, Any], Fitted]) -> Fitted:
-    """What `fit` makes of the training rows that have labels; the same rows are fitted once in a process."""
-    rows = data.reference("train")
-    known = rows["label"].cpu() >= 0
-    x, label = level(data, data.spec.restore(rows["x"]))[known].numpy(), rows["label"].cpu()[known].numpy()
+    """What `fit` makes of the complete training rows with labels; the same rows are fitted once in a process."""
+    rows = data.spec.own(data.reference("train"))
+    values = level(data, rows["x"])
+    known = (rows["label"].cpu() >= 0) & values.isfinite().all(1)
+    x, label = values[known].numpy(), rows["label"].cpu()[known].numpy()
     key = blake2b(x.tobytes() + label.tobytes(), digest_size=16, person=name.encode()).hexdigest()
     if key not in _fitted:
         from threadpoolctl import threadpool_limits
