@@ -126,9 +126,12 @@ _PARTS = {
         "penguins": "data.penguins:Penguins",
     },
     "codec": {"identity": "codecs.identity:Identity", "vae": "codecs.vae:Vae"},
+    "features": {"classifier": "features:Classifier", "values": "features:Values"},
     "metric": {
         "agreement": "metrics.agreement:Agreement",
         "frechet": "metrics.frechet:Frechet",
+        "kernel": "metrics.kernel:KernelDistance",
+        "manifold": "metrics.manifold:Manifold",
         "sliced_wasserstein": "metrics.sliced_wasserstein:SlicedWasserstein",
         "nearest": "metrics.nearest:Nearest",
         "likelihood": "metrics.likelihood:Likelihood",
