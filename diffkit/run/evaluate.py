@@ -32,8 +32,8 @@ LIMIT = 1000
 DRAWS = 16
 
 Scores = dict[str, dict[str, float]]
-"""By figure, `metric` or `metric/name`: `value` of the samples; `real` and `real_sd`, mean and deviation of real rows in
-their place."""
+"""By figure, `metric` or `metric/name`: `value` of the samples; `real` and `real_sd`, mean and deviation of real rows
+in their place."""
 
 
 def evaluate_model(

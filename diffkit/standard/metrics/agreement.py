@@ -1,6 +1,6 @@
 """Are samples what was asked for?"""
 
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float
@@ -17,8 +17,8 @@ class Agreement(Metric, SampleMetric):
     """The share of samples that a classifier of the training rows puts in the class that was asked for.
 
     1 is the best; held-out rows in the samples' place give the classifier's own accuracy. Samples that were asked for
-    no class (label -1) do not count; if none was, it is NaN. Raises `DiffkitError` for
-    data without labels.
+    no class (label -1) do not count, nor rows with missing values; if none is left, it is NaN. Raises `DiffkitError`
+    for data without labels.
     """
 
     real: ClassVar[Literal["train", "test"]] = "test"
@@ -36,9 +36,10 @@ class Agreement(Metric, SampleMetric):
 
     def update(self, x: Float[Tensor, " b *d"], columns: Batch) -> None:
         """Take in samples and the labels that were asked for."""
-        label: Any = columns["label"]
-        asked = label.cpu() >= 0
-        self.right += (classifier(self.data)(level(self.data, x)) == label.cpu())[asked].sum().to(self.right)
+        label, values = columns["label"].cpu(), level(self.data, x)
+        asked = (label >= 0) & values.isfinite().all(1)
+        if asked.any():
+            self.right += (classifier(self.data)(values[asked]) == label[asked]).sum().to(self.right)
         self.total += asked.sum().to(self.total)
 
     def compute(self) -> Float[Tensor, ""]:

@@ -10,7 +10,7 @@ from torchmetrics import Metric
 from diffkit.core.data import Data
 from diffkit.core.metric import SampleMetric
 from diffkit.core.types import Batch
-from diffkit.standard.metrics.judge import level, reference
+from diffkit.standard.metrics.judge import complete, level, reference
 
 
 class Nearest(Metric, SampleMetric):
@@ -34,7 +34,7 @@ class Nearest(Metric, SampleMetric):
     def compute(self) -> Float[Tensor, ""]:
         """The ratio, 0 or more."""
         train, test = reference(self.data, "train"), reference(self.data, "test")
-        return distance_to_nearest(torch.cat(self.x), train) / distance_to_nearest(test, train)
+        return distance_to_nearest(complete(torch.cat(self.x)), train) / distance_to_nearest(test, train)
 
 
 def distance_to_nearest(a: Float[Tensor, "n d"], b: Float[Tensor, "m d"]) -> Float[Tensor, ""]:

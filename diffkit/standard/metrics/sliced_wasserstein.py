@@ -9,7 +9,7 @@ from diffkit.core.data import Data
 from diffkit.core.metric import SampleMetric
 from diffkit.core.noise import generator
 from diffkit.core.types import Batch, Count
-from diffkit.standard.metrics.judge import level, reference
+from diffkit.standard.metrics.judge import complete, level, reference
 
 
 class SlicedWasserstein(Metric, SampleMetric):
@@ -35,7 +35,7 @@ class SlicedWasserstein(Metric, SampleMetric):
 
     def compute(self) -> Float[Tensor, ""]:
         """The distance, 0 or more."""
-        return sliced_wasserstein(torch.cat(self.x), reference(self.data, "test"), self.directions)
+        return sliced_wasserstein(complete(torch.cat(self.x)), reference(self.data, "test"), self.directions)
 
 
 def sliced_wasserstein(a: Float[Tensor, "n d"], b: Float[Tensor, "m d"], directions: int) -> Float[Tensor, ""]:
