@@ -40,7 +40,7 @@ def _told(columns: Mapping[str, Any], rows: int, class_names: Sequence[str]) -> 
 
 def _word(name: str, value: Any, class_names: Sequence[str]) -> str:
     if name == "label" and value < len(class_names):
-        return class_names[value]
+        return str(class_names[value])
     return str(value) if name == "text" else f"{name} {value}"
 
 

@@ -109,8 +109,8 @@ def _column(name: str, given: Any, rows: int, spec: DataSpec, where: str) -> Ten
     whole = f"{where}: {name} must be whole numbers from 0 to {(classes or 0) - 1}, or -1 for none"
     if spec.class_names and name == "label":
         whole += f", or names: {', '.join(spec.class_names)}"
-        numbers = {word: number for number, word in enumerate(spec.class_names)}
-        values = np.array([numbers.get(value, value) for value in values.tolist()], dtype=object)
+        known = {word: number for number, word in enumerate(spec.class_names)}
+        values = np.array([known.get(value, value) for value in values.tolist()], dtype=object)
     if values.shape != (rows,):
         raise DiffkitError(f"{where}: {name} has shape {values.shape}, and must have one entry for each of {rows} rows")
     if classes is None:

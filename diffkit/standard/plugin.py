@@ -124,6 +124,7 @@ _PARTS = {
         "moons": "data.moons:Moons",
         "iris": "data.iris:Iris",
         "penguins": "data.penguins:Penguins",
+        "table": "data.table:Table",
     },
     "codec": {"identity": "codecs.identity:Identity", "vae": "codecs.vae:Vae"},
     "features": {"classifier": "features:Classifier", "values": "features:Values"},

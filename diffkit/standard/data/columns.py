@@ -1,12 +1,41 @@
 """The columns of data in memory, checked before anything is made of them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from diffkit.core.data import DataSpec
 from diffkit.core.errors import DiffkitError
+
+
+@dataclass(frozen=True)
+class Texts:
+    """Captions in a file: those of some rows are read when they are asked for."""
+
+    path: Path
+    ends: Tensor
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+    def __getitem__(self, index: Tensor) -> list[tuple[str, ...]]:
+        starts = torch.where(index > 0, self.ends[(index - 1).clamp(min=0)], 0)
+        pairs = zip(starts.tolist(), self.ends[index].tolist(), strict=True)
+        return [(bytes(self._text[a:b]).decode(),) if b > a else () for a, b in pairs]
+
+    def __iter__(self) -> Iterator[tuple[str, ...]]:
+        for index in torch.split(torch.arange(len(self)), 1024):
+            yield from self[index]
+
+    @cached_property
+    def _text(self) -> Any:
+        return np.memmap(self.path, np.uint8, "r") if self.path.stat().st_size else b""
 
 
 def checked(columns: Mapping[str, Any], spec: DataSpec, where: str) -> dict[str, Any]:
@@ -23,7 +52,7 @@ def checked(columns: Mapping[str, Any], spec: DataSpec, where: str) -> dict[str,
             raise DiffkitError(f"{place} has {len(column)} entries for {rows} rows: give one for each")
         if classes is not None:
             _check_labels(column, classes, place)
-        elif not isinstance(column, Tensor):
+        elif not isinstance(column, Tensor | Texts):
             made[name] = [_captions(entry, f"{place}, row {i}") for i, entry in enumerate(column)]
     return made
 

@@ -154,7 +154,7 @@ class Corner:
             x, y = self._corner(i, i)
             for name, heights in counts.items():
                 bars = y + self._cell * heights / top
-                style = {"fill": name == "data", "color": COLOURS[name], "lw": 1.2}
+                style: dict[str, Any] = {"fill": name == "data", "color": COLOURS[name], "lw": 1.2}
                 axes.stairs(bars, x + self._cell * edges, baseline=y, **style)
 
     def _write(self, axes: "Axes") -> None:
@@ -163,7 +163,7 @@ class Corner:
         for k, lines in enumerate(self._labels):
             below, beside = self._corner(self._count - 1, k), self._corner(k, 0)
             text, middle = "\n".join(lines), self._cell / 2
-            plain = {"fontsize": size, "linespacing": 1.0, "parse_math": False}
+            plain: dict[str, Any] = {"fontsize": size, "linespacing": 1.0, "parse_math": False}
             axes.text(below[0] + middle, self._bottom - (14 if self.large else 3), text, ha="center", va="top", **plain)
             if k:  # the first line holds a histogram, whose height is no value
                 axes.text(1, beside[1] + middle, text, ha="left", va="center", rotation=90, **plain)
@@ -176,7 +176,7 @@ class Corner:
         from matplotlib.ticker import MaxNLocator
 
         low, high = self._limits[:, k]
-        style = {"fontsize": 6, "color": "#404040"}
+        style: dict[str, Any] = {"fontsize": 6, "color": "#404040"}
         for value in MaxNLocator(3).tick_values(low, high):
             u = (value - low) / (high - low)
             if 0.04 < u < 0.96:

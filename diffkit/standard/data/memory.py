@@ -14,6 +14,8 @@ from diffkit.core.types import Batch
 from diffkit.standard.data.columns import checked
 from diffkit.standard.data.stream import TEST_BATCHES, Again, Split as Split, device, pick, place, wording
 
+REFERENCE = 10_000
+"""How many rows of a split stand for it where it has more."""
 CHUNK = 256
 """How many rows are made something of at a time."""
 
@@ -47,9 +49,14 @@ class MemoryData(LightningDataModule, Data, Captioned, Keeping):
         return checked(self.read(split), self.spec, f"{type(self).__name__}, {split} split")
 
     def reference(self, split: Split) -> Batch:
-        """All rows of a split, on the CPU; the i-th one with its i-th string (modulo their number)."""
+        """The rows of a split, on the CPU; the i-th one with its i-th string (modulo their number).
+
+        All of them, or 10 000 at equal distances where there are more.
+        """
         columns = self._columns(split)
-        return pick(columns, torch.arange(len(columns["x"])))
+        rows = len(columns["x"])
+        index = torch.linspace(0, rows - 1, min(rows, REFERENCE), dtype=torch.float64).round().long()
+        return pick(rows_of(columns, index), index)
 
     def captions(self, column: str) -> Iterator[str]:
         """Every string of every row of both splits."""
