@@ -9,9 +9,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from diffkit.standard.data.clouds import cloud_grid as cloud_grid
     from diffkit.standard.data.drawing import image_grid as image_grid, scatter_grid as scatter_grid
+    from diffkit.standard.data.loaded import LoadedData as LoadedData
     from diffkit.standard.data.memory import MemoryData as MemoryData
 
-_WHERE = {"MemoryData": "memory", "cloud_grid": "clouds", "image_grid": "drawing", "scatter_grid": "drawing"}
+_WHERE = {
+    "LoadedData": "loaded",
+    "MemoryData": "memory",
+    "cloud_grid": "clouds",
+    "image_grid": "drawing",
+    "scatter_grid": "drawing",
+}
 __all__ = sorted(_WHERE)
 
 

@@ -1,0 +1,225 @@
+"""Data too large for memory: their rows are read and decoded as training goes, by processes of their own."""
+
+import math
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar, get_args
+from warnings import warn
+
+import torch
+from lightning import LightningDataModule
+from torch import Tensor
+
+from diffkit.core.data import Augmented, BadSample, Captioned, Data, DataSpec, Scanned, order, rows_of
+from diffkit.core.errors import DiffkitError, DiffkitWarning
+from diffkit.core.noise import generator
+from diffkit.core.types import Batch
+from diffkit.standard.data.bad import BadSamples, Policy
+from diffkit.standard.data.stream import TEST_BATCHES, Again, Split, device, pick, place, wording
+from diffkit.standard.data.workers import ahead, cores
+
+REFERENCE = 2048
+"""The most rows that `reference` gives of a split ..."""
+NUMBERS = 2**28
+"""... and the most numbers: 1 GB."""
+CHUNK = 32
+"""How many rows are loaded at a time, where they are not for training."""
+TRIES = 100
+"""How many rows may be bad one after the other before there is none that stands in for the first."""
+R = TypeVar("R")
+
+
+class Some(NamedTuple):
+    """Rows of a split to be loaded: those of one device for a step of training, or any where `step` is -1."""
+
+    split: Split
+    rows: Sequence[int]
+    step: int = -1
+    rank: int = 0
+    world: int = 1
+
+
+class LoadedData(LightningDataModule, Data, Captioned, Scanned):
+    """Rows that are read from where they lie each time they are needed; a subclass says how many there are, and reads.
+
+    Training is the same stream of batches as `MemoryData`'s: in an order that is a function of (seed, epoch), from any
+    step on, with every `world_size`-th row of a batch on each device, which reads no other. The batches are the same
+    for any number of `workers`, the processes that read ahead (0: none; None: one less than there are cores, at most
+    8). What `augment` does to a row is a function of (seed, step, place in the batch).
+
+    A row that is bad ends the run (`on_bad` "error"), or the next row of its split that is not stands in for it
+    ("skip"): then it is listed in `bad_samples.jsonl` in the run's folder, and more than 1 % of all rows end the run.
+    """
+
+    start: int = 0
+    """The number of batches already consumed: where the stream of a resumed run begins."""
+
+    def __init__(
+        self, spec: DataSpec, batch_size: int, seed: int, workers: int | None = None, on_bad: Policy = "error"
+    ) -> None:
+        super().__init__()
+        self.spec, self.batch_size, self.seed, self.on_bad = spec, batch_size, seed, on_bad
+        self.workers = cores() if workers is None else workers
+        self._kept: dict[Split, dict[str, Any]] = {}
+
+    @abstractmethod
+    def count(self, split: Split) -> int:
+        """How many rows a split has, the bad ones too."""
+
+    @abstractmethod
+    def load(self, split: Split, row: int) -> Batch:
+        """One row: `"x"` (*shape), in the data's own units, of any dtype; a label (-1: none); a tuple of strings.
+
+        It must depend on nothing but the row, since any process may be asked. Raises `BadSample` for one that cannot be
+        used.
+        """
+
+    @property
+    def total(self) -> int:
+        """How many rows there are in both splits."""
+        return sum(self.count(split) for split in get_args(Split))
+
+    def scan(self) -> Iterator[BadSample | None]:
+        """What is wrong with each row, or None; every row is read once."""
+        for split in get_args(Split):
+            for found in self._through(self._inspect, _chunks(split, range(self.count(split)))):
+                yield from found
+
+    def reference(self, split: Split) -> Batch:
+        """At most 2048 rows of a split, always the same, in an order without meaning; the i-th with its i-th string."""
+        columns = self._sample(split)
+        rows = torch.arange(len(columns["x"]))
+        return pick({**columns, "x": self.spec.standardise(columns["x"].float())}, rows)
+
+    def train_dataloader(self) -> Iterable[Batch]:
+        """The stream of training batches from the `start`-th on."""
+        return Again(self._stream)
+
+    def val_dataloader(self) -> Iterable[Batch]:
+        """A few batches of the test split, always the same: the first rows of its `reference`."""
+        return Again(self._held_out)
+
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        """The batch as it is: it lies on the device already."""
+        return batch
+
+    def teardown(self, stage: str) -> None:
+        """Say how many rows were bad, once training is over."""
+        if stage == "fit" and (said := self._bad.summary()):
+            warn(said, DiffkitWarning, stacklevel=2)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a worker needs, where it is started and not forked."""
+        return {**self.__dict__, "trainer": None, "_kept": {}}
+
+    @cached_property
+    def _bad(self) -> BadSamples:
+        return BadSamples(self.on_bad, self.total)
+
+    def _stream(self) -> Iterator[Batch]:
+        rank, world = place(self, self.batch_size)
+        orders = order(self.seed, self.count("train"), self.batch_size, self.start)
+        turns = (
+            Some("train", rows[rank::world].tolist(), step, rank, world) for step, rows in enumerate(orders, self.start)
+        )
+        for step, loaded in enumerate(self._through(self._batch, turns), self.start):
+            batch = self._ready(self._taken(*loaded))
+            yield pick(batch, wording(self.seed, step, len(batch["x"])))
+
+    def _held_out(self) -> Iterator[Batch]:
+        columns = self._sample("test")
+        rank, world = place(self, self.batch_size)
+        for index in torch.split(torch.arange(len(columns["x"])), self.batch_size)[:TEST_BATCHES]:
+            share = index[rank::world]
+            yield pick(self._ready(rows_of(columns, share)), share)
+
+    def _ready(self, columns: dict[str, Any]) -> dict[str, Any]:
+        """Columns as they were loaded, standardised on the model's device: bytes travel faster than floats."""
+        where = device(self)
+        there = {
+            name: column.to(where, non_blocking=True) if isinstance(column, Tensor) else column
+            for name, column in columns.items()
+        }
+        return {**there, "x": self.spec.standardise(there["x"].float())}
+
+    def _sample(self, split: Split) -> dict[str, Any]:
+        """The rows of `reference`, as they were loaded."""
+        if split not in self._kept:
+            most = max(1, min(REFERENCE, NUMBERS // math.prod(self.spec.shape)))
+            rows = torch.randperm(self.count(split), generator=generator("reference", split))[:most]
+            loaded = self._through(self._batch, _chunks(split, rows.tolist()))
+            self._kept[split] = joined([self._taken(*some) for some in loaded])
+        return self._kept[split]
+
+    def _through(self, function: Callable[[Some], R], items: Iterable[Some]) -> Iterator[R]:
+        return ahead(function, items, self.workers, device(self).type == "cuda")
+
+    def _taken(self, columns: dict[str, Any] | None, bad: list[BadSample]) -> dict[str, Any]:
+        """The columns that a worker made; raises `DiffkitError` for bad rows that are not to be skipped."""
+        folder = None if self.trainer is None else Path(self.trainer.default_root_dir)
+        self._bad.note(bad, folder)
+        if columns is None:
+            raise DiffkitError(f"{TRIES} rows in turn are bad, the last of them {bad[-1]}: mend or remove them")
+        return columns
+
+    def _batch(self, some: Some) -> tuple[dict[str, Any] | None, list[BadSample]]:
+        """The rows side by side, None if there are not enough; and those that were bad."""
+        rows, bad = [], list[BadSample]()
+        for number, row in enumerate(some.rows):
+            one = self._whole(some.split, row, bad)
+            if one is None:
+                return None, bad
+            if some.step >= 0 and isinstance(self, Augmented):
+                where = some.rank + number * some.world
+                one = dict(self.augment(one, generator("augment", self.seed, some.step, where)))
+            rows.append(one)
+        return joined(rows), bad
+
+    def _whole(self, split: Split, row: int, bad: list[BadSample]) -> dict[str, Any] | None:
+        """A row as a batch of one, or the next that is not bad; None if there is none, or none is wanted."""
+        for further in range(1 if self.on_bad == "error" else TRIES):
+            try:
+                return self._one(split, (row + further) % self.count(split))
+            except BadSample as found:
+                bad.append(found)
+        return None
+
+    def _one(self, split: Split, row: int) -> dict[str, Any]:
+        loaded = self.load(split, row)
+        x = loaded["x"]
+        if tuple(x.shape) != self.spec.shape:
+            raise BadSample(f"row {row} of the {split} split", f"its shape is {tuple(x.shape)}, not {self.spec.shape}")
+        if x.is_floating_point() and not x.isfinite().all():
+            raise BadSample(f"row {row} of the {split} split", "it has values that are NaN or infinite")
+        return {name: _alone(value) for name, value in loaded.items()}
+
+    def _inspect(self, some: Some) -> list[BadSample | None]:
+        return [self._fault(some.split, row) for row in some.rows]
+
+    def _fault(self, split: Split, row: int) -> BadSample | None:
+        try:
+            self._one(split, row)
+        except BadSample as found:
+            return found
+        return None
+
+
+def _alone(value: Any) -> Any:
+    """A row's value as a column of one."""
+    return value[None] if isinstance(value, Tensor) else torch.tensor([value]) if isinstance(value, int) else [value]
+
+
+def joined(parts: Sequence[Batch]) -> dict[str, Any]:
+    """Batches one after the other."""
+    return {
+        name: torch.cat([part[name] for part in parts])
+        if isinstance(column, Tensor)
+        else [value for part in parts for value in part[name]]
+        for name, column in parts[0].items()
+    }
+
+
+def _chunks(split: Split, rows: Sequence[int]) -> Iterator[Some]:
+    return (Some(split, rows[i : i + CHUNK]) for i in range(0, len(rows), CHUNK))
