@@ -122,6 +122,7 @@ _PARTS = {
     "data": {
         "digits": "data.digits:Digits",
         "moons": "data.moons:Moons",
+        "shapes": "data.shapes:Shapes",
         "iris": "data.iris:Iris",
         "penguins": "data.penguins:Penguins",
         "table": "data.table:Table",

@@ -35,6 +35,7 @@ TINY = {
     "blocks": 1,
     "length": 32,
     "points": 64,
+    "clouds": 256,
     "steps": 3,
     "resolution": 8,
 }
