@@ -12,14 +12,17 @@ from torch import Tensor
 from diffkit.compose.build import Parts
 from diffkit.core.data import Data, rows_of
 from diffkit.core.model import DiffusionModel
+from diffkit.core.types import Batch
 from diffkit.core.units import with_unit
-from diffkit.run import pictures
+from diffkit.run import films, pictures
 from diffkit.run.captions import caption
 from diffkit.run.evaluate import evaluate_model, table
 from diffkit.run.folder import RunFolder
 from diffkit.run.generate import Sampling, film, generate
-from diffkit.run.records import Files, Pictures, Table, log
+from diffkit.run.records import Clip, Files, Pictures, Table, log
 from diffkit.run.shards import as_array, described, write_npz
+
+EMERGING = "samples emerging from noise"
 
 
 def showcase(data: Data, keys: Sequence[str], rows: int) -> dict[str, Any]:
@@ -41,7 +44,10 @@ def showcase(data: Data, keys: Sequence[str], rows: int) -> dict[str, Any]:
 def draw(
     data: Data, model: DiffusionModel, sampling: Sampling, folder: RunFolder, rows: int, seed: int
 ) -> dict[str, Any]:
-    """Draw the final samples: `samples.npz`, `grid.png`, `strip.png`. Gives the pictures, and a table of the first."""
+    """Draw the final samples: `samples.npz`, `grid.png`, `strip.png`, `film.gif`.
+
+    Gives the pictures, and a table of the first samples.
+    """
     columns = showcase(data, sampling.reads(model), rows)
     x = generate(model, data.spec, sampling, columns, range(rows), seed)
     arrays = {name: as_array(column) for name, column in columns.items()}
@@ -51,21 +57,29 @@ def draw(
     write_npz(folder.samples / "samples.npz", {**arrays, **own, **described(data.spec)})
     stars = pictures.stars(data.spec, columns, rows)
     index = torch.tensor(stars)
-    strip = pictures.strip(data, film(model, data.spec, sampling, rows_of(columns, index), stars, seed))
+    walked = film(model, data.spec, sampling, rows_of(columns, index), stars, seed)
+    strip = pictures.strip(data, walked)
     grid = pictures.grid(data, x, columns)
     pictures.save(grid, folder.samples / "grid.png")
     pictures.save(strip, folder.samples / "strip.png")
-    return {"grid": grid, "strip": strip, "table": _table(data, x[:32], caption(columns, rows, data.spec.class_names))}
+    films.save(films.frames(data, walked), folder.samples / "film.gif")
+    return {
+        "grid": grid,
+        "strip": strip,
+        "film": folder.samples / "film.gif",
+        "table": _table(data, x[:32], caption(columns, rows, data.spec.class_names), columns),
+    }
 
 
-def _table(data: Data, x: Tensor, captions: Sequence[str]) -> Table:
+def _table(data: Data, x: Tensor, captions: Sequence[str], told: Batch) -> Table:
     """Samples one by one, with what each was told: pictures; or numbers, where the data are a table's named columns."""
     spec = data.spec
     if spec.names and len(spec.shape) == 1:
         head, cells = list(map(with_unit, spec.names, spec.units)), x.tolist()
     else:
         lead = (1, 1) if len(spec.shape) > 1 else (1, 1, 1)
-        head, cells = ["sample"], [[data.draw(row.reshape(*lead, *spec.shape))] for row in x]
+        head, shown = ["sample"], x.reshape(-1, *lead, *spec.shape)
+        cells = [[pictures.drawn(data, row, told, torch.tensor([i]))] for i, row in enumerate(shown)]
     rows = [[i, text, *cell] for i, (text, cell) in enumerate(zip(captions, cells, strict=False))]
     return Table(["id", "condition", *head], rows)
 
@@ -81,7 +95,8 @@ def keep_pictures(loggers: Sequence[Logger], folder: RunFolder, drawn: Mapping[s
 def show(loggers: Sequence[Logger], drawn: Mapping[str, Any], step: int) -> None:
     """Give the final pictures to the loggers."""
     log(loggers, "samples", Pictures([drawn["grid"]], ["samples of the averaged weights"]), step)
-    log(loggers, "strip", Pictures([drawn["strip"]], ["samples emerging from noise: x_t, and the model's x_0"]), step)
+    log(loggers, "strip", Pictures([drawn["strip"]], [f"{EMERGING}: x_t, and the model's x_0"]), step)
+    log(loggers, "film", Clip(drawn["film"], EMERGING), step)
     log(loggers, "table", drawn["table"], step)
 
 

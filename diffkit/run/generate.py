@@ -186,7 +186,7 @@ def film(
     ids: Sequence[int],
     seed: int,
     negative: Batch | None = None,
-    frames: int = 9,
+    frames: int = 41,
 ) -> Film:
     """The samples of `generate` on their way: `frames` of them (fewer for fewer steps), the last one the sample."""
     with evaluating(model):

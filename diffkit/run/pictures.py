@@ -1,9 +1,9 @@
 """Pictures of a run: samples under their captions, and the film strip of samples emerging from noise."""
 
 import math
-import os
 from collections.abc import Sequence
 from functools import cache
+from io import BytesIO
 from pathlib import Path
 
 import torch
@@ -11,15 +11,19 @@ from jaxtyping import Float
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from diffkit.core.data import KNOWN, Data, DataSpec
-from diffkit.core.errors import DiffkitError
+from diffkit.core.data import KNOWN, Data, DataSpec, Depicted, rows_of
 from diffkit.core.types import Batch
 from diffkit.run.captions import caption, title
 from diffkit.run.edit import GIVEN, SHARE
+from diffkit.run.folder import write_bytes
 from diffkit.run.generate import Film
 
 _SIZE = 13
 _COLUMNS = 8
+_STARS = 8
+"""How many samples a film shows."""
+_ROWS, _FRAMES = 4, 9
+"""How many of them the strip shows, and at how many times."""
 
 
 def grid(data: Data, x: Float[Tensor, " b *d"], columns: Batch, limit: int = 64) -> Image.Image:
@@ -32,7 +36,7 @@ def grid(data: Data, x: Float[Tensor, " b *d"], columns: Batch, limit: int = 64)
     before = _before(data.spec, columns)
     points = len(data.spec.shape) == 1
     if before is not None:
-        return _both(data, before, x if points else x[:limit], captions)
+        return _both(data, before, x if points else x[:limit], captions, columns)
     groups: dict[str, list[int]] = {}
     for i, text in enumerate(captions):
         groups.setdefault(text, []).append(i)
@@ -40,13 +44,23 @@ def grid(data: Data, x: Float[Tensor, " b *d"], columns: Batch, limit: int = 64)
     if points:
         return _of(_panels(data, x, list(groups.values())[:_COLUMNS], names), _COLUMNS, len(names), "captions")
     if len(names) == 1:
-        return _of(header(_tiles(data, x[:limit]), names[0]), limit, len(x))
+        return _of(header(_tiles(data, x[:limit], columns), names[0]), limit, len(x))
     rows = min(map(len, groups.values()))
     if rows > 1 and len(names) <= 2 * _COLUMNS:
         rows = min(rows, max(1, limit // len(names)))
-        lines = [x[[group[i] for group in groups.values()]] for i in range(rows)]
-        return _of(data.draw(torch.stack(lines), names), rows * len(names), len(x))
-    return _of(pile([data.draw(x[line][None], some) for line, some in _lines(captions, limit)]), limit, len(x))
+        lines = torch.tensor([[group[i] for group in groups.values()] for i in range(rows)])
+        return _of(drawn(data, x[lines], columns, lines, names), rows * len(names), len(x))
+    tiles = [drawn(data, x[line][None], columns, line, some) for line, some in _lines(captions, limit)]
+    return _of(pile(tiles), limit, len(x))
+
+
+def drawn(
+    data: Data, x: Float[Tensor, "rows columns *d"], told: Batch, index: Tensor, titles: Sequence[str] = ()
+) -> Image.Image:
+    """`data.draw`; where the data ask what samples were told, that is the row of `told` that `index` has for each."""
+    return (
+        data.depict(x, rows_of(told, index.flatten()), titles) if isinstance(data, Depicted) else data.draw(x, titles)
+    )
 
 
 def _of(picture: Image.Image, shown: int, total: int, what: str = "samples") -> Image.Image:
@@ -54,10 +68,10 @@ def _of(picture: Image.Image, shown: int, total: int, what: str = "samples") -> 
     return picture if shown >= total else header(picture, f"{shown} of {total} {what}")
 
 
-def _lines(captions: Sequence[str], limit: int) -> list[tuple[slice, list[str]]]:
+def _lines(captions: Sequence[str], limit: int) -> list[tuple[Tensor, list[str]]]:
     """The rows of a picture: which samples stand in each, and their titles."""
-    rows = [slice(i, min(i + _COLUMNS, limit)) for i in range(0, min(len(captions), limit), _COLUMNS)]
-    return [(row, list(map(title, captions[row]))) for row in rows]
+    rows = torch.split(torch.arange(min(len(captions), limit)), _COLUMNS)
+    return [(row, [title(captions[i]) for i in row.tolist()]) for row in rows]
 
 
 def _before(spec: DataSpec, columns: Batch) -> Tensor | None:
@@ -69,43 +83,58 @@ def _before(spec: DataSpec, columns: Batch) -> Tensor | None:
     return given.where(columns[KNOWN], middle) if KNOWN in columns else given
 
 
-def _both(data: Data, before: Tensor, x: Tensor, captions: Sequence[str]) -> Image.Image:
+def _both(data: Data, before: Tensor, x: Tensor, captions: Sequence[str], told: Batch) -> Image.Image:
     """Pictures in lines, each below what was given; points in two panels."""
     if len(data.spec.shape) == 1:
         return data.draw(torch.stack([before[: len(x)].to(x), x])[None], ["given", "samples"])
     lines = _lines(captions, len(x))
-    pairs = [data.draw(torch.stack([before[line].to(x), x[line]]), some) for line, some in lines]
+    pairs = [
+        drawn(data, torch.stack([before[line].to(x), x[line]]), told, line.repeat(2), some) for line, some in lines
+    ]
     return _of(pile(pairs), len(x), len(captions))
 
 
 def strip(data: Data, film: Film) -> Image.Image:
     """The film strip: for each sample a row of x_t and one of the model's x_0 for it, from noise to the sample.
 
-    After Ho et al. (2020), "progressive generation". Points (samples of one axis) share one pair of rows.
+    It has a few of the film's samples and times. After Ho et al. (2020), "progressive generation". Points (samples of
+    one axis) share one pair of rows; those in the plane and in space that are far outside the samples are left out.
     """
-    b = film.x_t.shape[1]
-    both = torch.stack([film.x_t, film.x_0])
+    index = torch.linspace(0, len(film.t) - 1, min(_FRAMES, len(film.t))).round().long().tolist()
     points = len(data.spec.shape) == 1
-    x = (
-        both
-        if points
-        else both.permute(2, 0, 1, *range(3, both.ndim)).reshape(2 * b, *both.shape[1:2], *both.shape[3:])
-    )
-    titles = [f"t = {t:.2f}\nlog SNR {_logsnr(value)}" for t, value in zip(film.t, film.logsnr, strict=True)]
-    picture, plain = data.draw(x, titles), data.draw(x)
-    return _beside(picture, ["xₜ", "x̂₀"] * (1 if points else b), plain.height / len(x))
+    some = slice(None) if points else slice(_ROWS)
+    both = near(torch.stack([film.x_t, film.x_0])[:, index, some], film.x_t[-1, some], data.spec)
+    # a row for each sample's x_t, and one for its x_0
+    x = both if points else both.movedim(2, 0).flatten(0, 1)
+    titles = [f"t = {film.t[i]:.2f}\nlog SNR {_logsnr(film.logsnr[i])}" for i in index]
+    told = torch.arange(len(x) // 2).repeat_interleave(2 * len(titles))
+    picture, plain = drawn(data, x, film.columns, told, titles), drawn(data, x, film.columns, told)
+    return _beside(picture, ["xₜ", "x̂₀"] * (len(x) // 2), plain.height / len(x))
+
+
+def near(x: Float[Tensor, "..."], last: Float[Tensor, " b *d"], spec: DataSpec) -> Float[Tensor, "..."]:
+    """`x` with NaN at points that are over 1.15 times as far from the middle as any of `last`.
+
+    So the axes suit the samples and not the noise. Points are rows of 2 values, or sets of them in 2 or 3 coordinates;
+    other data are given back as they are.
+    """
+    if spec.shape != (2,) and not (len(spec.shape) == 2 and spec.shape[0] in (2, 3)):
+        return x
+    axis = -len(spec.shape)
+    middle = last.movedim(axis, 0).flatten(1).nanmean(1).reshape(-1, *[1] * (len(spec.shape) - 1))
+    far = (last - middle).square().sum(axis).nan_to_num(0.0).max()
+    return x.masked_fill((x - middle).square().sum(axis, keepdim=True) > 1.15**2 * far, math.nan)
 
 
 def stars(spec: DataSpec, columns: Batch, rows: int) -> list[int]:
-    """The samples that the film strip shows: one for each of the first captions, or many points."""
+    """The samples that the film shows, one for each of the first captions before others; or many points."""
     if len(spec.shape) == 1:
         return list(range(min(rows, 1000)))
     places: dict[str, int] = {}
     for i, text in enumerate(caption(columns, rows, spec.class_names)):
         places.setdefault(text, i)
-    firsts = list(places.values())[:4]
-    others = [i for i in range(min(rows, 4)) if i not in firsts]
-    return sorted((firsts + others)[:4])
+    firsts = list(places.values())
+    return (firsts + sorted(set(range(min(rows, _STARS))) - set(firsts)))[:_STARS]
 
 
 def header(picture: Image.Image, text: str) -> Image.Image:
@@ -134,21 +163,18 @@ def pile(pictures: Sequence[Image.Image]) -> Image.Image:
 
 def save(picture: Image.Image, path: Path) -> None:
     """Write a PNG so that a reader sees the old file or the new one, never a part."""
-    temporary = path.with_name(f".{path.name}-{os.getpid()}")
-    try:
-        picture.save(temporary, format="PNG")
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise DiffkitError(f"cannot write {path}: {error.strerror or error}") from error
+    file = BytesIO()
+    picture.save(file, format="PNG")
+    write_bytes(path, file.getvalue())
 
 
-def _tiles(data: Data, x: Tensor) -> Image.Image:
+def _tiles(data: Data, x: Tensor, told: Batch) -> Image.Image:
     """Pictures in a block about as wide as high; what is left free stays empty."""
     columns = min(len(x), max(_COLUMNS, math.isqrt(len(x) - 1) + 1))
     full = len(x) // columns * columns
-    parts = [data.draw(x[:full].reshape(-1, columns, *x.shape[1:]))] if full else []
-    return pile([*parts, data.draw(x[full:][None])] if full < len(x) else parts)
+    every = torch.arange(len(x))
+    blocks = [every[:full].reshape(-1, columns), every[full:][None]]
+    return pile([drawn(data, x[block], told, block) for block in blocks if block.numel()])
 
 
 def _panels(data: Data, x: Tensor, groups: Sequence[Sequence[int]], names: Sequence[str]) -> Image.Image:

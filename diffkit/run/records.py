@@ -58,7 +58,15 @@ class Files:
     kind: str
 
 
-Content = Pictures | Histogram | Table | Files
+@dataclass(frozen=True)
+class Clip:
+    """A film, as a GIF, under a caption."""
+
+    path: Path
+    caption: str
+
+
+Content = Pictures | Histogram | Table | Files | Clip
 
 
 class Recorder(Logger, ABC):

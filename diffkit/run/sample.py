@@ -18,7 +18,7 @@ from diffkit.compose.foreign import instantiate
 from diffkit.core.cost import Cost
 from diffkit.core.data import KNOWN, Data
 from diffkit.core.errors import DiffkitError
-from diffkit.run import pictures
+from diffkit.run import films, pictures
 from diffkit.run.captions import title
 from diffkit.run.edit import GIVEN, TO
 from diffkit.run.folder import write_yaml
@@ -28,7 +28,7 @@ from diffkit.run.predictor import Predictor, ShardWriter
 from diffkit.run.progress import progress
 from diffkit.run.prompts import listed
 from diffkit.run.quiet import quiet
-from diffkit.run.records import Pictures
+from diffkit.run.records import Clip, Content, Pictures
 from diffkit.run.request import Request, request
 from diffkit.run.saved import Saved, open_run
 from diffkit.run.shards import Shards, described
@@ -42,7 +42,7 @@ SHOWN, SHOWN_TEXT = 50, 200
 
 
 def sample(cfg: DictConfig) -> Path:
-    """`diffkit sample`: write `samples.npz`, `grid.png` and `strip.png`, and return their folder.
+    """`diffkit sample`: write `samples.npz`, `grid.png`, `strip.png` and `film.gif`, and return their folder.
 
     The folder is `out`, or else `samples/` in the run's. Finished batches wait there until all are done: the same
     command continues after a kill and ends with the same bytes, on any number of devices. With other settings it
@@ -93,13 +93,13 @@ def _predict(
         drawn = _draw(predictor, trainer, data, out)
         _record(asked, drawn, out, settings)
         predictor.shards.drop()
-        for name in ("samples.npz", "grid.png", "strip.png"):
+        for name in ("samples.npz", "grid.png", "strip.png", "film.gif"):
             print(out / name)
     trainer.strategy.barrier("all is written")
 
 
 def _draw(predictor: Predictor, trainer: Trainer, data: Data, out: Path) -> dict[str, Image]:
-    """The two pictures; the film runs where and as the samples were drawn."""
+    """The two pictures and the film, which runs where and as the samples were drawn."""
     with np.load(out / "samples.npz") as file:
         x = torch.from_numpy(file["x"])
     grid = pictures.grid(data, x, predictor.rows.columns)
@@ -110,6 +110,7 @@ def _draw(predictor: Predictor, trainer: Trainer, data: Data, out: Path) -> dict
         shown = predictor.film()
     strip = pictures.strip(data, shown)
     pictures.save(strip, out / "strip.png")
+    films.save(films.frames(data, shown), out / "film.gif")
     return {"grid": grid, "strip": strip}
 
 
@@ -117,7 +118,8 @@ def _record(asked: Mapping[str, Any], drawn: Mapping[str, Image], out: Path, set
     """Show the pictures to the loggers that were asked for."""
     prompts = list(dict.fromkeys(map(str, listed(asked.get("prompt") or []))))
     caption = title(", ".join(prompts[:8])) if prompts else "samples"
-    contents = {name: Pictures([picture], [caption]) for name, picture in drawn.items()}
+    contents: dict[str, Content] = {name: Pictures([picture], [caption]) for name, picture in drawn.items()}
+    contents["film"] = Clip(out / "film.gif", caption)
     record(asked.get("logger") or {}, out, "sample", settings, contents)
 
 

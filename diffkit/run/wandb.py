@@ -8,7 +8,7 @@ from uuid import uuid4
 from PIL.Image import Image
 
 from diffkit.run.background import Background
-from diffkit.run.records import Content, Files, Histogram, Pictures, Recorder, RunInfo, Table
+from diffkit.run.records import Clip, Content, Files, Histogram, Pictures, Recorder, RunInfo, Table
 
 Mode = Literal["auto", "online", "offline", "disabled"]
 
@@ -56,7 +56,7 @@ class Wandb(Recorder):
         """Nothing: the config is there from the start."""
 
     def record(self, name: str, content: Content, step: int) -> None:
-        """Log pictures, a histogram or a table at a step, or keep a folder as an artifact."""
+        """Log pictures, a histogram, a table or a film at a step, or keep a folder as an artifact."""
         self._call(lambda: self._record(name, content, step))
 
     def close(self, status: int) -> None:
@@ -92,6 +92,8 @@ class Wandb(Recorder):
         elif isinstance(content, Pictures):
             pairs = zip(content.images, content.captions, strict=True)
             self._run.log({name: [wandb.Image(image, caption=text) for image, text in pairs]}, step=step)
+        elif isinstance(content, Clip):
+            self._run.log({name: wandb.Video(content.path, caption=content.caption)}, step=step)
         elif isinstance(content, Histogram):
             self._run.log({name: _histogram(content)}, step=step)
         else:

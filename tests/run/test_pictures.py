@@ -102,7 +102,7 @@ def test_a_strip_of_points():
 
 def test_stars_show_every_caption_first(digits):
     columns = {"text": ["a"] * 5 + ["b"] * 5}
-    assert stars(digits.spec, columns, 10) == [0, 1, 2, 5]
+    assert stars(digits.spec, columns, 10) == [0, 5, 1, 2, 3, 4, 6, 7]
     assert stars(digits.spec, {}, 2) == [0, 1]
     assert len(stars(create("data", "moons", seed=0).spec, {}, 5000)) == 1000
 
@@ -117,7 +117,7 @@ def test_a_picture_is_written_whole(digits, tmp_path):
     save(picture, tmp_path / "a.png")
     assert [p.name for p in tmp_path.iterdir()] == ["a.png"]
     with pytest.raises(DiffkitError, match="cannot write"):
-        save(picture, tmp_path / "no" / "a.png")
+        save(picture, tmp_path / "a.png" / "b.png")
     assert np.asarray(picture).shape[2] == 3
 
 

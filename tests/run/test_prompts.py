@@ -133,7 +133,8 @@ def test_any_text_is_a_title(data):
     part = create("data", data, seed=0)
     start = process_time()
     shown = pictures.grid(part, torch.rand(len(STRANGE), *part.spec.shape), {"text": STRANGE})
-    none = pictures.grid(part, torch.rand(len(STRANGE), *part.spec.shape), {})
+    lines = (-(-len(STRANGE) // 8), 8) if len(part.spec.shape) > 1 else (1, 8, 1)
+    none = part.draw(torch.rand(*lines, *part.spec.shape))
     assert shown.height > none.height and process_time() - start < 8
     assert all(0 < len(title(text)) <= LONGEST for text in STRANGE)
     assert title("🍎 red\napple") == "□ red apple" and title("e\u0301 שלום") == "e\u0301 שלום"
@@ -154,7 +155,7 @@ def test_many_prompts_cost_no_more_than_their_number(tmp_path):
     rows = ask(prompts=str(tmp_path / "p.txt"))
     digits = create("data", "digits", seed=0)
     picture = pictures.grid(digits, torch.zeros(rows.rows, 1, 8, 8), rows.columns)
-    assert pictures.stars(digits.spec, rows.columns, rows.rows) == [0, 1, 2, 3]
+    assert pictures.stars(digits.spec, rows.columns, rows.rows) == list(range(8))
     few = pictures.grid(digits, torch.zeros(64, 1, 8, 8), {"text": rows.columns["text"][:64]})
     assert picture.height > few.height, "the picture does not say that it is a part"
     assert process_time() - start < 8

@@ -52,7 +52,13 @@ def interrupted(run, out, monkeypatch, batches=2):
 
 
 def test_what_a_run_leaves(run, whole):
-    assert sorted(p.name for p in whole.iterdir()) == ["grid.png", "samples.npz", "samples.yaml", "strip.png"]
+    assert sorted(p.name for p in whole.iterdir()) == [
+        "film.gif",
+        "grid.png",
+        "samples.npz",
+        "samples.yaml",
+        "strip.png",
+    ]
     with np.load(whole / "samples.npz", allow_pickle=False) as file:
         columns = dict(file)
     assert columns["id"].tolist() == list(range(10)) and set(columns["seed"]) == {7}
@@ -136,7 +142,7 @@ def test_two_devices_continue_what_one_began_and_end_with_the_same_bytes(run, wh
 
 
 def assert_same(a, b):
-    for name in ("samples.npz", "grid.png", "strip.png", "samples.yaml"):
+    for name in ("samples.npz", "grid.png", "strip.png", "film.gif", "samples.yaml"):
         assert (a / name).read_bytes() == (b / name).read_bytes(), name
 
 
@@ -191,3 +197,5 @@ def test_the_pictures_go_to_a_logger_that_was_asked_for(run, tmp_path, monkeypat
     sample(asked(run, out=str(tmp_path), logger={"wandb": {"_target_": "diffkit.run.logging.Wandb"}}))
     shown = sorted(p.name.split("_")[0] for p in tmp_path.glob("wandb/offline-run-*/files/media/images/*.png"))
     assert shown == ["grid", "strip"]
+    (clip,) = tmp_path.glob("wandb/offline-run-*/files/media/videos/*.gif")
+    assert clip.read_bytes() == (tmp_path / "film.gif").read_bytes()

@@ -50,7 +50,7 @@ def cloud_grid(
     middle, half = _frame(seen, there, size)
     scale, near = tile / 2 / half, _nearness(seen[:, 2], there)
     places = (seen[:, :2] - middle[:, None]) * torch.tensor([[scale], [-scale]]) + tile / 2
-    usual = min(3.2, max(0.9, 27 / math.sqrt(max(1, n)))) * tile / TILE
+    usual = min(2.8, max(0.9, 22 / math.sqrt(max(1, n)))) * tile / TILE
     shown = size * scale if radii is not None else usual * (0.75 + 0.45 * near if d == 3 else torch.ones_like(near))
     chosen = torch.tensor(INK).expand(len(seen), n, 3) if colours is None else colours.cpu().flatten(0, 1)
     tiles = []
