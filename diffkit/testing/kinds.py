@@ -57,7 +57,7 @@ _GIVEN: Mapping[str, tuple[str, ...]] = {
     "prediction": ("schedule",),
     "density": ("schedule",),
     "weighting": ("schedule",),
-    "codec": ("shape",),
+    "codec": ("shape", "spec", "load_model"),
     "denoiser": ("shape", "condition", "schedule"),
     "conditioner": ("shape", "classes"),
     "data": ("seed",),

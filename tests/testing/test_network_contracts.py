@@ -10,11 +10,13 @@ from caught import caught
 from torch import Tensor, nn
 from toys import Vector, Words
 
+from diffkit import load_model
 from diffkit.core.codec import Codec
 from diffkit.core.condition import Condition, ConditionSpec
 from diffkit.core.denoiser import DenoiserNetwork
 from diffkit.core.errors import DiffkitError
 from diffkit.core.guidance import Branches, Denoise, Guidance
+from diffkit.standard.codecs.vae import Vae
 from diffkit.standard.denoisers.dit import DiT
 from diffkit.testing import Unproven, check_codec, check_conditioner, check_denoiser, check_guidance
 
@@ -194,6 +196,29 @@ class BadCodec(Codec):
 )
 def test_codec(slip: str, contract: str, message: str) -> None:
     caught(lambda: check_codec(partial(BadCodec, slip), [(3, 4)]), contract, message)
+
+
+class BadVae(Vae):
+    """An autoencoder, with one slip."""
+
+    def __init__(self, slip: str, shape: Any) -> None:
+        super().__init__(shape, load_model, width=8, channels=2)
+        self.slip, self.unused = slip, nn.Parameter(torch.ones(1))
+
+    def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        mean, log_variance = super().posterior(x)
+        return mean, log_variance[:, :1] if self.slip == "variance" else log_variance
+
+
+@pytest.mark.parametrize(
+    ("slip", "message"),
+    [
+        ("variance", r"gives log-variances of shape \(1, 4, 4\) for means of shape \(2, 4, 4\)"),
+        ("unused", "no gradient reaches unused"),
+    ],
+)
+def test_a_codec_that_learns(slip: str, message: str) -> None:
+    caught(lambda: check_codec(partial(BadVae, slip), [(1, 8, 8)]), "learns", message)
 
 
 def test_a_codec_without_a_slip_passes() -> None:

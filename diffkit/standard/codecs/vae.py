@@ -40,7 +40,7 @@ class Vae(LearnedCodec):
         run: str | None = None,
         width: Count = 32,
         channels: Count = 4,
-        factor: Literal[1, 2, 4, 8, 16] = 2,
+        factor: Literal[1, 2, 4, 8] = 2,
         blocks: Natural = 1,
     ) -> None:
         keys: dict[str, Any] = {"run": None, "width": width, "channels": channels, "factor": factor, "blocks": blocks}

@@ -7,7 +7,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from diffkit.core.codec import Codec
+from diffkit.core.codec import Codec, LearnedCodec
 from diffkit.core.errors import DiffkitError
 from diffkit.core.types import Shape
 from diffkit.testing.contracts.hold import hold, made, table
@@ -97,7 +97,23 @@ def state(case: Coded) -> None:
     require_close(case, "the data of another one with its state_dict", other.decode(z), case.codec.decode(z), 1e-6)
 
 
-CODEC = table(shape, untouched, repeats, rows, state)
+def learns(case: Coded) -> None:
+    """One that learns has a log-variance for each mean, and what it gives back has a gradient for each parameter."""
+    codec = case.built(0).requires_grad_(True)
+    if not isinstance(codec, LearnedCodec):
+        return
+    mean, log_variance = codec.posterior(case.x)
+    said = f"gives log-variances of shape {tuple(log_variance.shape[1:])} for means of shape {tuple(mean.shape[1:])}"
+    require(mean.shape == log_variance.shape, case, said)
+    with seeded():
+        back = codec.generate(mean + (log_variance / 2).exp() * torch.randn_like(mean))
+    named = dict(codec.named_parameters())
+    grads = torch.autograd.grad((back - case.x).square().sum(), list(named.values()), allow_unused=True)
+    lost = [name for name, g in zip(named, grads, strict=True) if g is None or not bool(g.any())]
+    require(not lost, case, f"no gradient reaches {', '.join(lost[:5])}")
+
+
+CODEC = table(shape, untouched, repeats, rows, state, learns)
 
 
 def codecs(make: Make, shapes: Sequence[Shape]) -> list[Coded]:

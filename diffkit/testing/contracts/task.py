@@ -15,13 +15,13 @@ from diffkit.compose.build import build_model, latent_shape, part
 from diffkit.core.data import rows_of
 from diffkit.core.errors import DiffkitError
 from diffkit.core.types import Batch
+from diffkit.testing.combinations import choices
 from diffkit.testing.contracts.hold import hold, made, table
 from diffkit.testing.contracts.require import copied, equal, require, require_close
-from diffkit.testing.given import rows, seeded, some_rows
+from diffkit.testing.given import rows, seeded, some_rows, tiny
 
 ROWS, STEPS = 16, 2
 MODEL: dict[str, Any] = {
-    "codec": {"_part_": "identity"},
     "denoiser": {"_part_": "mlp", "width": 8, "depth": 1},
     "prediction": {"_part_": "v"},
     "schedule": {"_part_": "cosine"},
@@ -37,6 +37,7 @@ class Training:
 
     make: Make
     told: bool
+    codec: str = "identity"
 
     def __str__(self) -> str:
         return getattr(self.make, "__name__", "the task")
@@ -52,7 +53,8 @@ class Training:
 
         data = rows()
         with seeded(weights):
-            model = build_model(MODEL | {"conditioner": _CLASS if self.told else {}}, data.spec)
+            parts = {"codec": tiny("codec", self.codec), "conditioner": _CLASS if self.told else {}}
+            model = build_model(MODEL | parts, data.spec)
             given: dict[str, Any] = {
                 "model": model,
                 "density": part("density", {"_part_": "uniform"}, schedule=model.schedule),
@@ -201,15 +203,19 @@ TASK = table(loss, repeats, weights, untouched, gradients, learns, state)
 def training(make: Make) -> Training:
     """The task of a model that is told the class, or nothing if it refuses that by a `DiffkitError`.
 
-    Raises `DiffkitError` if it refuses both.
+    If it refuses both, of a model of latents. Raises `DiffkitError` if it refuses those of every codec, too.
     """
-    case = Training(make, told=isinstance(rows().spec.conditions.get("label"), int))
-    try:
-        case.task  # noqa: B018  # builds it
-    except DiffkitError:
-        case = Training(make, told=False)
-        case.task  # noqa: B018
-    return case
+    told = isinstance(rows().spec.conditions.get("label"), int)
+    others = [name for name in choices("codec")["codec"] if name != Training.codec]
+    cases = [Training(make, told), Training(make, False), *(Training(make, False, name) for name in others)]
+    for case in cases[:-1]:
+        try:
+            case.task  # noqa: B018  # builds it
+        except DiffkitError:
+            continue
+        return case
+    cases[-1].task  # noqa: B018
+    return cases[-1]
 
 
 def check_task(make: Make) -> None:
