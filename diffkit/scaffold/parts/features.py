@@ -30,4 +30,5 @@ class MyFeatures(Features):
         values = data.spec.standardise(x).flatten(1).double().cpu()
         stream = torch.Generator().manual_seed(0)
         weight = torch.randn(values.shape[1], self.width, generator=stream, dtype=torch.float64)
-        return (values @ weight / values.shape[1] ** 0.5).relu()
+        projected: Tensor = values @ weight / values.shape[1] ** 0.5
+        return projected.relu()

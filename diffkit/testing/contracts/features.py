@@ -90,21 +90,23 @@ def differ(case: Seen) -> None:
 FEATURES = table(value, shape, untouched, repeats, rows, differ)
 
 
+def some_data(name: str) -> Data:
+    """Registered data, of a small size."""
+    data: Data = part("data", tiny("data", name), seed=0)
+    return data
+
+
 def seen(features: Features, data: Sequence[Data] | None = None) -> Seen:
     """The case for the first data that they do not refuse, by default of the registered; raises the last refusal."""
     refusal = DiffkitError(f"{type(features).__name__} was given no data")
-    for one in data or map(_some, registry().names("data")):
+    for one in data or registry().names("data"):
         try:
-            features.check(one)
-            return Seen(features, one)
+            known = some_data(one) if isinstance(one, str) else one
+            features.check(known)
+            return Seen(features, known)
         except DiffkitError as error:
             refusal = error
     raise refusal
-
-
-def _some(name: str) -> Data:
-    data: Data = part("data", tiny("data", name), seed=0)
-    return data
 
 
 def check_features(features: Features, data: Data | None = None) -> None:
