@@ -12,6 +12,7 @@ from diffkit.compose.registry import registry
 from diffkit.compose.values import hyperparameters
 from diffkit.core.condition import ConditionSpec
 from diffkit.core.data import Data, DataSpec
+from diffkit.core.errors import DiffkitError
 from diffkit.core.schedule import Schedule
 from diffkit.core.types import Shape
 
@@ -36,6 +37,7 @@ TINY = {
     "length": 32,
     "points": 64,
     "clouds": 256,
+    "sets": 64,
     "steps": 3,
     "resolution": 8,
 }
@@ -77,6 +79,24 @@ def rows() -> Data:
     """The first registered data, for what must be told of some: a metric, a task."""
     data: Data = some_rows()
     return data
+
+
+def data_sets() -> Iterator[Data]:
+    """The registered data that can be had without keys, the first registered first."""
+    yield rows()
+    for name in registry().names("data")[1:]:
+        made = _data(name)
+        if made is not None:
+            yield made
+
+
+@cache
+def _data(name: str) -> Data | None:
+    try:
+        made: Data = part("data", tiny("data", name), seed=0)
+    except DiffkitError:
+        return None
+    return made
 
 
 @contextmanager
