@@ -9,7 +9,7 @@ from diffkit.core.condition import Condition, ConditionSpec
 from diffkit.core.errors import DiffkitError
 from diffkit.core.model import DiffusionModel
 from diffkit.core.noise import Noise
-from diffkit.standard.codecs import Identity
+from diffkit.standard.codecs.identity import Identity
 from diffkit.standard.denoisers.set_transformer import SetTransformer
 from diffkit.standard.grids.times import Uniform
 from diffkit.standard.predictions import V
