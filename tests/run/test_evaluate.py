@@ -19,7 +19,7 @@ NODES = {name: {"_part_": name} for name in NAMES}
 
 @pytest.fixture(scope="module")
 def moons():
-    return create("data", "moons", seed=0, points=500)
+    return create("data", "moons", seed=0, rows=500, held_out=500)
 
 
 class Exact(DenoiserNetwork):

@@ -21,7 +21,7 @@ from diffkit.testing.contracts.model_metric import Normal
 
 F64 = torch.float64
 FAST = {"likelihood": {"_part_": "likelihood", "tolerance": 1e-3}, "bound": {"_part_": "bound", "steps": 4}}
-MOONS = create("data", "moons", seed=0, points=64).spec
+MOONS = create("data", "moons", seed=0).spec
 DIGITS = create("data", "digits", seed=0).spec
 
 
