@@ -1,6 +1,6 @@
 """How a registered part is proven: built as a run builds it, and held against the contracts of its kind by name."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -33,7 +33,7 @@ from diffkit.testing.contracts.schedule import SCHEDULE
 from diffkit.testing.contracts.task import TASK, training
 from diffkit.testing.contracts.walk import Quarter
 from diffkit.testing.contracts.weighting import WEIGHTING
-from diffkit.testing.given import BATCH, CLASSES, CONDITIONS, SHAPES, SPEC, Unproven, rows, schedules, tiny
+from diffkit.testing.given import BATCH, CLASSES, CONDITIONS, SHAPES, SPEC, Unproven, data_sets, schedules, tiny
 from diffkit.testing.settings import Setting
 
 TABLES: Mapping[str, Table[Any]] = {
@@ -185,7 +185,7 @@ _CASES: Mapping[str, Callable[[Build], Sequence[Any]]] = {
     "guidance": lambda build: [Steered(build())],
     "denoiser": lambda build: networks(build, SHAPES, CONDITIONS),
     "codec": lambda build: codecs(build, SHAPES),
-    "conditioner": lambda build: [_ready(Encoded(build, BATCH))],
+    "conditioner": lambda build: [_encoded(build)],
     "data": lambda build: [_built(Rows(build), "data")],
     "features": lambda build: [seen(build())],
     "metric": lambda build: [_metric(build)],
@@ -202,12 +202,30 @@ def _built(case: C, part: str) -> C:
 
 
 def _metric(build: Build) -> Judged | Metered:
-    """The case for a metric of its sort."""
-    case = Judged(build, rows())
-    return Metered(build, rows()) if isinstance(case.metric, ModelMetric) else case
+    """The case for a metric of its sort, on the first registered data that it does not refuse."""
+    cases = (Judged(build, data) for data in data_sets())
+    case = _accepted(cases, lambda case: case.metric)
+    return Metered(build, case.data) if isinstance(case.metric, ModelMetric) else case
 
 
-def _ready(case: Encoded) -> Encoded:
-    """The case, if it has the column that the conditioner reads; raises `Unproven` if not."""
+def _encoded(build: Build) -> Encoded:
+    """The case on the first shape that is not refused; raises `Unproven` where its column or its texts are not had."""
+    case = _accepted((Encoded(build, BATCH, shape) for shape in SHAPES), lambda case: case.conditioner)
     _ = case.column
+    try:
+        _ = case.told
+    except DiffkitError as error:
+        raise Unproven(f"does not read what it is tried with: {error}") from error
     return case
+
+
+def _accepted(cases: Iterable[C], build: Callable[[C], Any]) -> C:
+    """The first case that can be built; raises the first `DiffkitError` if there is none."""
+    refusals = []
+    for case in cases:
+        try:
+            build(case)
+            return case
+        except DiffkitError as error:
+            refusals.append(error)
+    raise refusals[0]

@@ -26,7 +26,12 @@ class Rows(Data):
     def __init__(self, slip: str = "", seed: int = 0) -> None:
         self.slip, self.seed, self.start = slip, seed, 0
         label = {"label": 2}
-        changed = {"shape": DataSpec((2,)), "low": DataSpec((1,), label, low=0.0), "zero": DataSpec((1,), scale=(0.0,))}
+        changed = {
+            "unit": DataSpec((1,), unit=("m", "s")),
+            "shape": DataSpec((2,)),
+            "low": DataSpec((1,), label, low=0.0),
+            "zero": DataSpec((1,), scale=(0.0,)),
+        }
         self.spec = changed.get(slip, DataSpec((1,), label))
 
     def prepare_data(self) -> None: ...
@@ -42,7 +47,8 @@ class Rows(Data):
             "dtype": X.double(),
         }
         label = torch.arange(50 if self.slip == "column" else 100) % (3 if self.slip == "classes" else 2)
-        return {"x": changed.get(self.slip, X), "label": label}
+        known = {"known": X > 0} if self.slip == "known" else {"known": X[:, 0] > 0} if self.slip == "places" else {}
+        return {"x": changed.get(self.slip, X), "label": label, **known}
 
     def train_dataloader(self) -> Iterator[Batch]:
         rows, seed = self.reference("train"), int(torch.randint(99, ())) if self.slip == "order" else self.seed
@@ -58,10 +64,26 @@ def test_rows_without_a_slip_pass() -> None:
     check_data(Rows)
 
 
+class Half(Rows):
+    """As many numbers again, which there are not."""
+
+    def reference(self, split: str) -> dict[str, Any]:
+        rows = super().reference(split)
+        x = torch.cat([rows["x"], torch.zeros_like(rows["x"])])
+        return {"x": x, "known": x != 0, "label": torch.arange(200) % 2}
+
+
+def test_numbers_that_there_are_not_have_no_part_in_the_spread() -> None:
+    check_data(Half)
+
+
 @pytest.mark.parametrize(
     ("slip", "contract", "message"),
     [
         ("zero", "spec", r"spec.scale is \(0.0,\), and must be above 0"),
+        ("unit", "spec", r"spec.unit is \('m', 's'\), not a text, or one for each of 1 first entries"),
+        ("places", "known", r"'known' of train is torch.bool of shape \(100,\), for rows of \(100, 1\)"),
+        ("known", "known", "numbers of train that are not known are not 0"),
         ("shape", "rows", r"a row of train is of shape \(1,\), spec.shape is \(2,\)"),
         ("nan", "rows", "100 values of train are not finite"),
         ("dtype", "rows", "the rows of train are torch.float64, not torch.float32"),

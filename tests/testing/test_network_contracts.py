@@ -13,6 +13,7 @@ from toys import Vector, Words
 from diffkit import load_model
 from diffkit.core.codec import Codec
 from diffkit.core.condition import Condition, ConditionSpec
+from diffkit.core.conditioner import Conditioner
 from diffkit.core.denoiser import DenoiserNetwork
 from diffkit.core.errors import DiffkitError
 from diffkit.core.guidance import Branches, Denoise, Guidance
@@ -164,6 +165,39 @@ def test_conditioners_without_a_slip_pass() -> None:
     check_conditioner(Words, {"text": ["a bc", "d"]})
     with pytest.raises(Unproven, match="needs the column 'text', and what it is tried with has label"):
         check_conditioner(Words, {"label": torch.tensor([1, 2])})
+
+
+class Places(Conditioner):
+    """The label is the number of points; with one slip."""
+
+    key = "label"
+
+    def __init__(self, slip: str = "") -> None:
+        super().__init__()
+        self.slip = slip
+
+    @property
+    def spec(self) -> ConditionSpec:
+        return ConditionSpec(vector=1, present=self.slip != "spec")
+
+    def forward(self, batch: Any) -> Condition:
+        label = batch["label"][:, None]
+        there = torch.arange(4 if self.slip == "points" else 5) < label - (self.slip == "none")
+        return Condition(label.float(), present=there)
+
+
+@pytest.mark.parametrize(
+    ("slip", "message"),
+    [
+        ("spec", "its spec says present=False, and present is Tensor"),
+        ("points", r"present is torch.bool of \(2, 4\), not \(2, 5\)"),
+        ("none", "a row has no places"),
+    ],
+)
+def test_places(slip: str, message: str) -> None:
+    batch = {"label": torch.tensor([1, 3])}
+    check_conditioner(Places, batch, (3, 5))
+    caught(lambda: check_conditioner(partial(Places, slip), batch, (3, 5)), "places", f"Places: {message}")
 
 
 class BadCodec(Codec):

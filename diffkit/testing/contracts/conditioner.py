@@ -11,7 +11,7 @@ from torch import Tensor
 from diffkit.core.condition import Condition
 from diffkit.core.conditioner import Conditioner, Conditioners
 from diffkit.core.data import rows_of
-from diffkit.core.types import Batch
+from diffkit.core.types import Batch, Shape
 from diffkit.testing.contracts.hold import hold, made, table
 from diffkit.testing.contracts.require import copied, equal, require, require_close
 from diffkit.testing.given import BATCH, CLASSES, SHAPES, Unproven, seeded
@@ -23,10 +23,11 @@ Make = Callable[..., Conditioner]
 
 @dataclass(frozen=True)
 class Encoded:
-    """A conditioner and the rows that it encodes."""
+    """A conditioner, the rows that it encodes, and the shape of the data that they are beside."""
 
     make: Make
     batch: Batch
+    shape: Shape = SHAPES[0]
 
     def __str__(self) -> str:
         return type(self.conditioner).__name__
@@ -34,7 +35,7 @@ class Encoded:
     def built(self, seed: int) -> Conditioner:
         """A new one."""
         with seeded(seed):
-            conditioner: Conditioner = made(self.make, classes=CLASSES, shape=SHAPES[0])
+            conditioner: Conditioner = made(self.make, classes=CLASSES, shape=self.shape)
         return conditioner.eval()
 
     @cached_property
@@ -72,6 +73,17 @@ def slots(case: Encoded) -> None:
         if got is not None:
             require(len(got) == rows, case, f"the slot {slot} has {len(got)} rows for {rows}")
             require(bool(got.isfinite().all()), case, f"the slot {slot} is not finite")
+
+
+def places(case: Encoded) -> None:
+    """Which places there are, if it says that: a bool for each of the data's places, and a row has one at least."""
+    told, wanted = case.told.present, (len(case.column), *case.shape[1:])
+    said = case.conditioner.spec.present
+    require((told is not None) == said, case, f"its spec says present={said}, and present is {type(told).__name__}")
+    if told is not None:
+        shape = tuple(told.shape)
+        require(told.dtype == torch.bool and shape == wanted, case, f"present is {told.dtype} of {shape}, not {wanted}")
+        require(bool(told.flatten(1).any(1).all()), case, "a row has no places")
 
 
 def mask(case: Encoded) -> None:
@@ -127,8 +139,8 @@ def tells(case: Encoded) -> None:
 
 def null(case: Encoded) -> None:
     """A row whose condition is dropped has the null, and the row beside it keeps its own condition."""
-    model, count = Conditioners([case.conditioner], SHAPES[0][1:]), len(case.column)
-    batch, none = {case.conditioner.key: case.column}, Conditioners([case.conditioner], SHAPES[0][1:]).null(count)
+    model, count = Conditioners([case.conditioner], case.shape[1:]), len(case.column)
+    batch, none = {case.conditioner.key: case.column}, Conditioners([case.conditioner], case.shape[1:]).null(count)
     for dropped in (True, False):
         kept = model(batch, count, torch.full((1, count), not dropped))
         wanted = none if dropped else case.told
@@ -146,14 +158,14 @@ def state(case: Encoded) -> None:
     require(equal(again, case.told), case, "another one with its state_dict encodes the same rows differently")
 
 
-CONDITIONER = table(slots, mask, untouched, repeats, rows, tells, null, state)
+CONDITIONER = table(slots, places, mask, untouched, repeats, rows, tells, null, state)
 
 
-def check_conditioner(make: Make, batch: Batch = BATCH) -> None:
+def check_conditioner(make: Make, batch: Batch = BATCH, shape: Shape = SHAPES[0]) -> None:
     """Hold a conditioner against its contracts.
 
     `make` is its class, or a function that builds one; it is given `classes` (10) and `shape` by name, if it asks for
-    them. `batch` has the column that it reads; by default there are `"label"` and `"text"`. Raises `AssertionError`
-    with what broke and what was measured.
+    them. `batch` has the column that it reads, by default there are `"label"` and `"text"`; `shape` is that of the
+    data. Raises `AssertionError` with what broke and what was measured.
     """
-    hold(CONDITIONER, Encoded(make, batch))
+    hold(CONDITIONER, Encoded(make, batch, shape))

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from diffkit.core.data import Data, DataSpec
+from diffkit.core.data import KNOWN, Data, DataSpec, rows_of
 from diffkit.core.types import Batch
 from diffkit.testing.contracts.hold import hold, made, table
 from diffkit.testing.contracts.require import equal, require, require_close
@@ -62,7 +62,8 @@ def spec(case: Rows) -> None:
     spec = case.data.spec
     shape = tuple(spec.shape)
     require(bool(shape) and all(type(n) is int and n > 0 for n in shape), case, f"spec.shape is {shape}")
-    require(isinstance(spec.unit, str), case, f"spec.unit is {spec.unit!r}, not a text")
+    texts = all(isinstance(unit, str) for unit in spec.units) and len(spec.units) == shape[0]
+    require(texts, case, f"spec.unit is {spec.unit!r}, not a text, or one for each of {shape[0]} first entries")
     for name, values in (("mean", spec.mean), ("scale", spec.scale)):
         said = f"spec.{name} has {len(values)} numbers for samples of shape {shape}: give 1 or {shape[0]}"
         require(len(values) in (1, shape[0]), case, said)
@@ -86,6 +87,16 @@ def _check_rows(case: Rows, columns: Batch, where: str) -> None:
     require(bool(torch.isfinite(x).all()), case, f"{int((~x.isfinite()).sum())} values of {where} are not finite")
 
 
+def known(case: Rows) -> None:
+    """Where it says which numbers there are, that is a bool for each number, and the others are 0."""
+    for split, columns in case.splits.items():
+        if KNOWN in columns:
+            x, there = columns["x"], columns[KNOWN]
+            said = f"{KNOWN!r} of {split} is {there.dtype} of shape {tuple(there.shape)}, for rows of {tuple(x.shape)}"
+            require(there.dtype == torch.bool and there.shape == x.shape, case, said)
+            require(not bool(x[~there].any()), case, f"numbers of {split} that are not {KNOWN} are not 0")
+
+
 def columns(case: Rows) -> None:
     """Each condition that it declares is a column with one value a row: labels below their number, or texts."""
     for split, columns in case.splits.items():
@@ -107,8 +118,9 @@ def units(case: Rows) -> None:
 
 
 def standardised(case: Rows) -> None:
-    """Over all training rows the mean is 0 and the standard deviation 1, to 0.1."""
-    x = case.splits["train"]["x"].double()
+    """Over all training rows the mean is 0 and the standard deviation 1, to 0.1: of the numbers that there are."""
+    rows = case.splits["train"]
+    x = rows["x"].double()[rows.get(KNOWN, ...)]
     mean, std = x.mean().item(), x.std().item()
     require(abs(mean) < NEAR, case, f"the mean of the training rows is {mean:.2g}, not 0")
     require(abs(std - 1) < NEAR, case, f"the standard deviation of the training rows is {std:.2g}, not 1")
@@ -117,7 +129,7 @@ def standardised(case: Rows) -> None:
 def draws(case: Rows) -> None:
     """It draws a picture of its own rows."""
     spec = case.data.spec
-    x = spec.restore(case.splits["train"]["x"][:4])
+    x = spec.own(rows_of(case.splits["train"], torch.arange(4)))["x"]
     panels = (1, len(x)) if len(spec.shape) > 1 else (1, 1, len(x))  # points are drawn together in a panel
     size = getattr(case.data.draw(x.reshape(*panels, *spec.shape)), "size", ())
     require(len(size) == 2 and min(size) > 0, case, f"draw gives no picture of 4 rows, but one of size {size}")
@@ -150,7 +162,7 @@ def resumes(case: Rows) -> None:
     require(equal(whole[2]["x"], rest[0]["x"]), case, "with start = 2 the first batch is not the third of a whole run")
 
 
-DATA = table(spec, rows, columns, units, standardised, draws, batches, repeats, resumes)
+DATA = table(spec, rows, known, columns, units, standardised, draws, batches, repeats, resumes)
 
 
 def check_data(make: Make) -> None:

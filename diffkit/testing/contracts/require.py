@@ -37,9 +37,9 @@ def copied(value: Any) -> Any:
 
 
 def equal(a: Any, b: Any) -> bool:
-    """Whether two such values are the same to the last bit."""
+    """Whether two such values are the same to the last bit; what is not a number is the same as another such."""
     if isinstance(a, Tensor) and isinstance(b, Tensor):
-        return a.shape == b.shape and a.dtype == b.dtype and bool(torch.equal(a, b))
+        return a.shape == b.shape and a.dtype == b.dtype and bool(((a == b) | (a != a) & (b != b)).all())
     if isinstance(a, tuple | list):
         return len(a) == len(b) and all(equal(x, y) for x, y in zip(a, b, strict=True))
     if isinstance(a, Mapping):
