@@ -16,7 +16,7 @@ diffkit: compose a diffusion model from parts, and run it.
   diffkit sample   run=last [key=value ...]   draw samples of a run or bundle: prompt="a seven" n=16
   diffkit evaluate run=last [key=value ...]   metrics of fresh samples against held-out data
   diffkit compare  run=last [key=a,b ...]     samplers, grids, guidance, ema: quality against network calls
-  diffkit check    [key=value ...]            what a training run would be made of; trains nothing
+  diffkit check    [key=value ...]            what a training run would be made of; reads all of its data
   diffkit verify   [kind[=name] ...]          prove parts against exact answers: orders, errors; --plot FOLDER draws
   diffkit list     [kind]                     the parts on offer
   diffkit plugins  [--json]                   the installed plugins
@@ -147,9 +147,10 @@ def _compare(arguments: Sequence[str]) -> int:
 
 def _check(arguments: Sequence[str]) -> int:
     from diffkit.compose.hydra import run
-    from diffkit.compose.report import report
+    from diffkit.run.check import check
 
-    return run("train", lambda cfg, _: print(report(cfg)), arguments)
+    scan, rest = "--no-scan" not in arguments, [a for a in arguments if a != "--no-scan"]
+    return run("train", lambda cfg, _: check(cfg, scan), rest)
 
 
 def _verify(arguments: Sequence[str]) -> int:

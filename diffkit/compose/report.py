@@ -6,7 +6,7 @@ from omegaconf import DictConfig
 from torch import nn
 
 from diffkit.compose.build import plain
-from diffkit.compose.check import skeleton
+from diffkit.compose.check import Skeleton
 from diffkit.compose.nested import flat
 from diffkit.compose.registry import registry
 from diffkit.core.cost import cost
@@ -14,12 +14,8 @@ from diffkit.core.model import DiffusionModel
 from diffkit.core.types import Shape
 
 
-def report(cfg: DictConfig) -> str:
-    """The parts and where they are from, shapes, parameters, network calls a sample, and the ends of log-SNR.
-
-    Raises `DiffkitError` for parts that cannot work together.
-    """
-    run = skeleton(cfg)
+def report(cfg: DictConfig, run: Skeleton) -> str:
+    """The parts and where they are from, shapes, parameters, network calls a sample, and the ends of log-SNR."""
     parts, model = run.parts, run.parts.model
     spec = parts.data.spec
     times = parts.grid(model.schedule)

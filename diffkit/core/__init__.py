@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from diffkit.core.bad import BadSample as BadSample
     from diffkit.core.bound import variational_bound as variational_bound
     from diffkit.core.codec import Codec as Codec
     from diffkit.core.condition import Condition as Condition, ConditionSpec as ConditionSpec
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     )
     from diffkit.core.data import (
         Augmented as Augmented,
-        BadSample as BadSample,
         Captioned as Captioned,
         Data as Data,
         DataSpec as DataSpec,
@@ -76,11 +76,12 @@ if TYPE_CHECKING:
     )
 
 _HOME = {
+    "bad": ["BadSample"],
     "bound": ["variational_bound"],
     "codec": ["Codec"],
     "condition": ["Condition", "ConditionSpec"],
     "conditioner": ["Conditioner", "Conditioners", "Prepared"],
-    "data": ["Augmented", "BadSample", "Captioned", "Data", "DataSpec", "Depicted", "Scanned"],
+    "data": ["Augmented", "Captioned", "Data", "DataSpec", "Depicted", "Scanned"],
     "denoiser": ["DenoiserNetwork"],
     "errors": ["DiffkitError", "DiffkitWarning"],
     "evidence": ["Density"],

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from diffkit.core.errors import DiffkitError
+from diffkit.core.bad import BadSample, Policy
 from diffkit.core.noise import generator
 from diffkit.core.types import Batch, Shape
 
@@ -143,22 +143,10 @@ class Depicted(ABC):
         """As `Data.draw`, told the columns of the samples: an entry for each, row by row; not all may be there."""
 
 
-class BadSample(DiffkitError):
-    """A row that cannot be used: `place` says which (a file, a byte), and `fault` what is wrong with it."""
-
-    def __init__(self, place: str, fault: str) -> None:
-        super().__init__(place, fault)
-        self.place, self.fault = place, fault
-
-    def __str__(self) -> str:
-        return f"{self.place}: {self.fault}"
-
-
 class Scanned(ABC):
     """What data may be beside whose rows are read as training goes: `diffkit check` reads all of them once."""
 
-    on_bad: Literal["error", "skip"]
-    """What a bad row does to a run: it ends it, or another row stands in for it."""
+    on_bad: Policy
 
     @property
     @abstractmethod

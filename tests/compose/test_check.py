@@ -105,8 +105,13 @@ def test_a_network_that_needs_values_is_built_with_values(install: Install) -> N
     assert next(built.parts.model.denoiser.parameters()).device == torch.device("cpu")
 
 
+def reported(overrides: list[str]) -> str:
+    cfg = compose(overrides)
+    return report(cfg, skeleton(cfg))
+
+
 def test_the_report_says_what_a_run_is_made_of() -> None:
-    text = report(compose([*SMALL, "sampler=heun", "grid=logsnr", "grid.steps=5", "guidance=[cfg]"]))
+    text = reported([*SMALL, "sampler=heun", "grid=logsnr", "grid.steps=5", "guidance=[cfg]"])
     lines = {line.split(" ")[0]: line for line in text.splitlines() if line}
     assert "heun" in lines["sampler"] and lines["sampler"].endswith("diffkit 0.1.0")
     assert "1 x 8 x 8 -> latents 1 x 8 x 8 -> network 1 x 8 x 8" in lines["shapes"]
@@ -118,5 +123,5 @@ def test_the_report_says_what_a_run_is_made_of() -> None:
 
 
 def test_without_a_condition_guidance_costs_nothing() -> None:
-    text = report(compose([*SMALL[:3], "conditioner=[]", "grid.steps=5"]))
+    text = reported([*SMALL[:3], "conditioner=[]", "grid.steps=5"])
     assert "5 network calls a sample\n" in text and "(none)" in text

@@ -11,10 +11,12 @@ from strangers import Install, entry
 
 from diffkit import compose, create
 from diffkit.compose.build import build_sampling, part
+from diffkit.compose.check import skeleton
 from diffkit.compose.report import report
 from diffkit.core.data import DataSpec
 from diffkit.core.errors import DiffkitError
 from diffkit.run import bundle
+from diffkit.standard.codecs.identity import Identity
 from diffkit.standard.samplers.ddim import Ddim
 from diffkit.standard.samplers.heun import Heun
 from diffkit.standard.schedules import Cosine, Flow, Linear, Shifted, ZeroSnr
@@ -150,7 +152,7 @@ def test_values_of_another_kind_are_explained_by_their_own_part(mine: None) -> N
 def test_within_a_part_of_a_list(mine: None) -> None:
     cfg = compose(["guidance=[cfg,where]", "sampler@guidance.where.base=heun"])
     assert cfg.guidance.where._part_ == "where" and cfg.guidance.where.base._part_ == "heun"
-    assert build_sampling(cfg, DataSpec((2,)))[2][1].base == Heun()
+    assert build_sampling(cfg, DataSpec((2,)), Identity())[2][1].base == Heun()
 
 
 def test_a_part_that_must_be_chosen(mine: None) -> None:
@@ -180,7 +182,7 @@ def test_a_saved_runs_own_choice_comes_back_whole_and_can_be_changed(mine: None,
     assert compose([run, "sampler.base.eta=0.75"], "sample").sampler.base.eta == 0.75
     assert compose([run], "sample").guidance.where.base == {"_part_": "ddim", "eta": 0.0}
     cfg = compose([run, "sampler=twice", "sampler@sampler.base=heun"], "sample")
-    assert build_sampling(cfg, DataSpec((2,)))[0].base == Heun()
+    assert build_sampling(cfg, DataSpec((2,)), Identity())[0].base == Heun()
 
 
 @pytest.mark.parametrize(
@@ -208,5 +210,6 @@ def test_a_bundle_keeps_it(tmp_path: Path) -> None:
 
 def test_check_shows_it() -> None:
     small = ["denoiser=mlp", "data=moons", "conditioner=[]", "guidance=[]"]
-    text = report(compose([*small, "schedule=shifted", "schedule@schedule.base=zero_snr"]))
+    cfg = compose([*small, "schedule=shifted", "schedule@schedule.base=zero_snr"])
+    text = report(cfg, skeleton(cfg))
     assert "logsnr_shift=-1.386, base=zero_snr, base.base=linear, base.base.beta_min=0.0001" in text

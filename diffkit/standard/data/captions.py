@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from diffkit.core.data import BadSample
+from diffkit.core.bad import BadSample
 from diffkit.core.errors import DiffkitError
 from diffkit.standard.data.listing import Packed, shown
 from diffkit.standard.data.stream import Split

@@ -10,8 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from diffkit.core.data import DataSpec
+from diffkit.core.data import KNOWN, DataSpec
 from diffkit.core.errors import DiffkitError
+
+SOME = 65536
+"""How many rows are looked at together: they may be more than fit in memory."""
 
 
 @dataclass(frozen=True)
@@ -41,9 +44,10 @@ class Texts:
 def checked(columns: Mapping[str, Any], spec: DataSpec, where: str) -> dict[str, Any]:
     """The columns, with a tuple of captions in each row of texts: a bare string is one, and None is none.
 
-    Raises `DiffkitError`, which names the row, for what is no caption or no class of the data.
+    Raises `DiffkitError`, which names the row, for what is no number, no caption or no class of the data.
     """
     rows, made = len(columns["x"]), dict(columns)
+    _check_numbers(columns["x"], where)
     for name, classes in spec.conditions.items():
         column, place = columns.get(name), f"{where}: the column {name}"
         if column is None:
@@ -55,6 +59,17 @@ def checked(columns: Mapping[str, Any], spec: DataSpec, where: str) -> dict[str,
         elif not isinstance(column, Tensor | Texts):
             made[name] = [_captions(entry, f"{place}, row {i}") for i, entry in enumerate(column)]
     return made
+
+
+def _check_numbers(x: Tensor, where: str) -> None:
+    for start in range(0, len(x), SOME):
+        finite = x[start : start + SOME].flatten(1).isfinite().all(1)
+        if not finite.all():
+            row = start + int((~finite).nonzero()[0])
+            raise DiffkitError(
+                f"{where}: row {row} of x has values that are NaN or infinite: leave it out, or say with a column"
+                f" {KNOWN!r} which values there are, and put 0 for the others"
+            )
 
 
 def _check_labels(column: Any, classes: int, place: str) -> None:

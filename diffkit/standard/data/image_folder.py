@@ -9,9 +9,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from diffkit.core.data import Augmented, BadSample, DataSpec
+from diffkit.core.bad import BadSample, Policy
+from diffkit.core.data import Augmented, DataSpec
 from diffkit.core.types import Batch, Count, Fraction, Natural, Positive, Range
-from diffkit.standard.data.bad import Policy
 from diffkit.standard.data.captions import Told, captions_of
 from diffkit.standard.data.listing import shown
 from diffkit.standard.data.loaded import LoadedData

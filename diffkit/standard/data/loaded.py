@@ -12,11 +12,11 @@ import torch
 from lightning import LightningDataModule
 from torch import Tensor
 
-from diffkit.core.data import Augmented, BadSample, Captioned, Data, DataSpec, Scanned, order, rows_of
+from diffkit.core.bad import BadSample, BadSamples, Policy
+from diffkit.core.data import Augmented, Captioned, Data, DataSpec, Scanned, order, rows_of
 from diffkit.core.errors import DiffkitError, DiffkitWarning
 from diffkit.core.noise import generator
 from diffkit.core.types import Batch
-from diffkit.standard.data.bad import BadSamples, Policy
 from diffkit.standard.data.stream import TEST_BATCHES, Again, Split, device, pick, place, wording
 from diffkit.standard.data.workers import ahead, cores
 
