@@ -66,7 +66,7 @@ def test_a_run_and_its_continuation_are_found_in_the_offline_file(run: Run) -> N
     assert logged[2]["loss_by_logsnr/_type"] == "histogram" and len(logged[2]["loss_by_logsnr/bins"]) == 21
     assert "val_loss" in logged[4] and logged[4]["preview/captions"] == ["after 4 updates"]
     last = logged[6]
-    assert last["samples/captions"] and last["strip/captions"] and last["table/ncols"] == 3
+    assert last["samples/captions"] and last["strip/captions"] and last["table/ncols"] == 4
     assert last["film/_type"] == "video-file" and last["film/caption"] == "samples emerging from noise"
     assert {"sliced_wasserstein/value", "sliced_wasserstein/real"} <= last.keys()
     (bundle,) = (a for a in of_kind(folder, "artifact") if a.type == "model")
