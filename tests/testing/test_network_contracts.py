@@ -182,7 +182,7 @@ class Places(Conditioner):
 
     def forward(self, batch: Any) -> Condition:
         label = batch["label"][:, None]
-        there = torch.arange(4 if self.slip == "points" else 5) < label - (self.slip == "none")
+        there = torch.arange(4 if self.slip == "points" else 5) < label - int(self.slip == "none")
         return Condition(label.float(), present=there)
 
 
