@@ -166,6 +166,7 @@ def build_model(cfg: Node, spec: DataSpec, device: str = "cpu") -> DiffusionMode
         parts = [part("conditioner", node, **given) for node in nodes]
         for conditioner, node in zip(parts, nodes, strict=True):
             _refuse_missing_column(conditioner, node["_part_"], spec, data)
+            _refuse_other_space(conditioner, node["_part_"], spec, shape)
         conditioners = Conditioners(parts, size=shape[1:])
         learn_variance: bool = convert("learn_variance", cfg.get("learn_variance", False), bool)
         channels = (2 * shape[0], *shape[1:]) if learn_variance else shape
@@ -189,6 +190,14 @@ def _refuse_missing_column(conditioner: Conditioner, name: str, spec: DataSpec, 
         raise DiffkitError(
             f"conditioner={name} needs the column {conditioner.key!r}, but data={data} offers {offered}: "
             "choose other data, or another conditioner (conditioner=[] for none)."
+        )
+
+
+def _refuse_other_space(conditioner: Conditioner, name: str, spec: DataSpec, shape: Shape) -> None:
+    if conditioner.spec.spatial is not None and shape[1:] != tuple(spec.shape[1:]):
+        raise DiffkitError(
+            f"conditioner={name} gives channels over the places of the data, {spec.shape[1:]}, but latents with places "
+            f"{shape[1:]} are diffused: choose codec=identity, or another conditioner"
         )
 
 
