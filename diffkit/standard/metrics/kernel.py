@@ -15,8 +15,9 @@ class KernelDistance(Compared):
     $$ \frac{\sum_{i \ne j} k(x_i, x_j)}{n (n-1)} + \frac{\sum_{i \ne j} k(y_i, y_j)}{m (m-1)}
        - \frac{2}{n m} \sum_{i, j} k(x_i, y_j), \qquad k(x, y) = (x \cdot y / d + 1)^3 $$
 
-    Its mean is 0 for rows of one distribution, whatever their number, so that it may be negative; of all pairs, not of
-    subsets. Raises `DiffkitError` for data that the `features` are not for.
+    Its mean is 0 for rows of one distribution, drawn by themselves, whatever their number, so that it may be negative;
+    and it is less for rows that were asked to be of the held-out rows' own classes. It is of all pairs, not of subsets.
+    Raises `DiffkitError` for data that the `features` are not for.
     Reference: Binkowski et al., Demystifying MMD GANs, 2018.
     """
 

@@ -15,15 +15,16 @@ from diffkit_features.pictures import Network, ready, refuse_missing, refuse_no_
 
 @dataclass(frozen=True)
 class Timm(Features):
-    """What a model of timm gives its classifier, such as model=resnet50.a1_in1k, with weights from a local file.
+    """What a model of timm gives its classifier, by its name, with weights from a local file.
 
-    `pretrained` is a checkpoint that timm reads: .safetensors, or .pth of tensors alone. Nothing is fetched, and no
-    code in the file is run. Pictures are brought to the size that the model's configuration names. Raises
-    `DiffkitError` for data that are no pictures with a range, for an unknown model, and for weights that are not its.
+    `architecture` is a name that timm knows, such as resnet50; `pretrained` is a checkpoint that it reads: .safetensors,
+    or .pth of tensors alone. Nothing is fetched, and no code in the file is run. Pictures are brought to the size that
+    the model's configuration names. Raises `DiffkitError` for data that are no pictures with a range, for an unknown
+    model, and for weights that are not its.
     Wightman 2019, PyTorch Image Models.
     """
 
-    model: str
+    architecture: str
     pretrained: str
 
     def check(self, data: Data) -> None:
@@ -48,14 +49,16 @@ def network(of: Timm) -> Network:
     except ImportError as error:
         raise DiffkitError(f"features=timm: timm cannot be used here ({error}): pip install timm torchvision") from None
     try:
-        module = timm.create_model(of.model, pretrained=False, num_classes=0)
+        module = timm.create_model(of.architecture, pretrained=False, num_classes=0)
         # neither .npz, which timm reads by code of each model, nor pickled objects
         state = models.load_state_dict(str(Path(of.pretrained).expanduser()), device="cpu", weights_only=True)
         lacking = sorted(module.load_state_dict(state, strict=False).missing_keys)
     except Exception as error:  # of the file's content, or of timm's
-        raise DiffkitError(f"features=timm model={of.model}: {' '.join(str(error).split())}") from error
+        raise DiffkitError(f"features=timm architecture={of.architecture}: {' '.join(str(error).split())}") from error
     if lacking:
-        raise DiffkitError(f"features=timm: {of.pretrained} has no weights for {lacking[0]}: it is no {of.model}")
+        raise DiffkitError(
+            f"features=timm: {of.pretrained} has no weights for {lacking[0]}: it is no {of.architecture}"
+        )
     seen = resolve(module)
     size, mean, std = tuple(seen["input_size"][1:]), tuple(seen["mean"]), tuple(seen["std"])
     return Network(ready(module), module, size, mean, std)

@@ -19,6 +19,7 @@ import pytest
 import torch
 from torch import nn
 
+import diffkit
 from diffkit.core import DiffkitError
 from diffkit.testing import check_features
 from diffkit_features.image_models import Timm, network
@@ -90,6 +91,14 @@ def test_the_features_are_what_the_classifier_is_given(suffix: str, model: Any, 
         wanted = model.forward_head(model.forward_features((x - 0.5) / 0.5), pre_logits=True)
     torch.testing.assert_close(features(some, some.x), wanted, rtol=1e-4, atol=1e-5)
     check_features(features, some)
+    node = {"_part_": "timm", "architecture": MODEL, "pretrained": str(file)}
+    metric = diffkit.create("metric", "kernel", data=some, features=node)
+    metric.update(some.x, {})
+    # the same five rows twice: no row is its own pair within a set, and each is across
+    k = (wanted.double() @ wanted.double().T / wanted.shape[1] + 1) ** 3
+    assert metric.compute().item() == pytest.approx(
+        2 * (k.sum() - k.trace()).item() / 20 - 2 * k.mean().item(), rel=1e-3
+    )
 
 
 class Trap:
@@ -104,7 +113,7 @@ class Trap:
 
 def test_a_checkpoint_runs_no_code(timm: Any, some: Any, tmp_path: Path) -> None:
     torch.save({"state_dict": Trap(tmp_path / "sprung")}, tmp_path / "trap.pth")
-    with pytest.raises(DiffkitError, match=f"features=timm model={MODEL}: weights_only=True blocked loading"):
+    with pytest.raises(DiffkitError, match=f"features=timm architecture={MODEL}: weights_only=True blocked loading"):
         Timm(MODEL, str(tmp_path / "trap.pth"))(some, some.x)
     assert not (tmp_path / "sprung").exists()
 
@@ -116,7 +125,7 @@ def test_what_does_not_fit_is_refused(timm: Any, model: Any, some: Any, tmp_path
     torch.save({name: value for name, value in model.state_dict().items() if name != "norm.weight"}, file)
     with pytest.raises(DiffkitError, match=r"has no weights for norm.weight: it is no test_vit"):
         Timm(MODEL, str(file))(some, some.x)
-    with pytest.raises(DiffkitError, match="model=resnet_of_mine: Unknown model"):
+    with pytest.raises(DiffkitError, match="architecture=resnet_of_mine: Unknown model"):
         Timm("resnet_of_mine", str(file))(some, some.x)
 
 
