@@ -206,7 +206,7 @@ class Pipeline:
             nodes["grid"] = {**nodes["grid"], "steps": steps}
         if scale is not None:
             nodes["guidance"] = {name: {**node, "scale": scale} for name, node in nodes["guidance"].items()}
-        chosen = Sampling(*build_sampling(nodes, self.spec))
+        chosen = Sampling(*build_sampling(nodes, self.spec, self.model.codec))
         return Sampling(
             sampler if isinstance(sampler, Sampler) else chosen.sampler,
             grid if isinstance(grid, Grid) else chosen.grid,

@@ -14,13 +14,13 @@ from diffkit.compose.foreign import instantiate
 from diffkit.compose.nested import as_node, how_to_choose, inner_parts
 from diffkit.compose.registry import Entry, registry
 from diffkit.compose.values import INJECTED, convert, hyperparameters, parameters
-from diffkit.core.codec import Codec
+from diffkit.core.codec import Codec, alike
 from diffkit.core.conditioner import Conditioner, Conditioners
 from diffkit.core.data import Data, DataSpec
 from diffkit.core.errors import DiffkitError, nearest
 from diffkit.core.grid import Grid
 from diffkit.core.guidance import Guidance
-from diffkit.core.model import DiffusionModel
+from diffkit.core.model import DiffusionModel, Network
 from diffkit.core.objective import TimeDensity, Weighting
 from diffkit.core.sampler import Sampler
 from diffkit.core.types import Shape
@@ -166,6 +166,11 @@ def build_model(cfg: Node, spec: DataSpec, device: str = "cpu") -> DiffusionMode
         parts = [part("conditioner", node, **given) for node in nodes]
         for conditioner, node in zip(parts, nodes, strict=True):
             _refuse_missing_column(conditioner, node["_part_"], spec, data)
+            if conditioner.key == "x" and conditioner.spec.spatial is not None and shape != tuple(spec.shape):
+                raise DiffkitError(
+                    f"conditioner={node['_part_']} has the places of the data {spec.shape}, which latents of {shape} do"
+                    " not have: choose codec=identity, or another conditioner"
+                )
             _refuse_other_space(conditioner, node["_part_"], spec, shape)
         conditioners = Conditioners(parts, size=shape[1:])
         learn_variance: bool = convert("learn_variance", cfg.get("learn_variance", False), bool)
@@ -206,10 +211,32 @@ def many(cfg: Node, kind: str) -> list[Any]:
     return list((cfg[kind] or {}).values())
 
 
-def build_sampling(cfg: Node, spec: DataSpec) -> tuple[Sampler, Grid, list[Guidance]]:
-    """The sampler, the grid and the list of guidances of a config, for data of this spec."""
-    guidance = [part("guidance", node, spec=spec) for node in many(cfg, "guidance")]
+def build_sampling(cfg: Node, spec: DataSpec, codec: Codec) -> tuple[Sampler, Grid, list[Guidance]]:
+    """The sampler, the grid and the list of guidances of a config, for data of this spec and this codec.
+
+    Guidance is told of what is diffused. Raises `DiffkitError` for one with a model of other latents.
+    """
+
+    def other(path: str, told: DataSpec, ema: float | None = None, update: int | None = None) -> Network:
+        network = diffkit.load_model(path, spec, ema, update)
+        if not alike(codec, network.codec):
+            raise DiffkitError(
+                f"the model of {path} has another codec, and so sees other latents: choose one that was trained with"
+                " the codec of this run"
+            )
+        return network
+
+    known = diffused(spec, codec)
+    guidance = [part("guidance", node, spec=known, load_model=other) for node in many(cfg, "guidance")]
     return part("sampler", cfg["sampler"]), part("grid", cfg["grid"]), guidance
+
+
+def diffused(spec: DataSpec, codec: Codec) -> DataSpec:
+    """What is diffused of data: themselves, or latents, which have neither unit nor bounds."""
+    shape = latent_shape(codec, spec)
+    if shape == tuple(spec.shape) and not codec.state_dict():
+        return spec
+    return DataSpec(shape, spec.conditions, class_names=spec.class_names)
 
 
 def build_metrics(cfg: Node, data: Data, seed: int) -> dict[str, Any]:
@@ -231,7 +258,7 @@ def assemble(cfg: Node, data: Data, model: DiffusionModel) -> Parts:
     """What `build` returns, around a model that is there already."""
     density = part("density", cfg["density"], schedule=model.schedule)
     weighting = part("weighting", cfg["weighting"], schedule=model.schedule)
-    sampler, grid, guidance = build_sampling(cfg, data.spec)
+    sampler, grid, guidance = build_sampling(cfg, data.spec, model.codec)
     dropout = cfg["condition_dropout"]
     task = part(
         "task",

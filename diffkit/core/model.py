@@ -161,7 +161,7 @@ def _share(known: Bool[Tensor, " b *d"], error: Float[Tensor, " b *e"]) -> Float
     """
     if known.shape != error.shape:
         raise DiffkitError(
-            f"rows of {tuple(known.shape[1:])} have unknown numbers, which a codec with latents of "
+            f"rows of {tuple(known.shape[1:])} have unknown numbers, which a codec such as 'vae' with latents of "
             f"{tuple(error.shape[1:])} would mix with the others: choose codec=identity"
         )
     rows = known.flatten(1).double()

@@ -99,7 +99,7 @@ def _prepared(point: Point, saved: Saved) -> Job | Point:
         return point
     asked = _plain(point)
     try:
-        sampling = Sampling(*build_sampling(asked, saved.spec))
+        sampling = Sampling(*build_sampling(asked, saved.spec, saved.model.codec))
         sampling.check(saved.model)
         if asked["ema"] is not None:
             saved.snapshots().shares(asked["ema"])

@@ -122,7 +122,7 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
         raise DiffkitError(f"n={n} batch_size={batch_size}: give at least 2 samples, and 1 in a batch")
     data = saved.data()
     judges, meters = _parted(build_metrics(asked, data, seed), asked.get("file"))
-    sampling = Sampling(*build_sampling(asked, saved.spec)) if judges else None
+    sampling = Sampling(*build_sampling(asked, saved.spec, saved.model.codec)) if judges else None
     if sampling is not None:
         sampling.check(saved.model)
     given = read_rows(asked["file"], saved.spec) if asked.get("file") else None

@@ -50,7 +50,7 @@ def sample(cfg: DictConfig) -> Path:
     """
     asked: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
     saved = open_run(asked["run"], asked.get("ema"))
-    sampling = Sampling(*build_sampling(asked, saved.spec))
+    sampling = Sampling(*build_sampling(asked, saved.spec, saved.model.codec))
     sampling.check(saved.model)
     if asked["n"] is None and asked.get("input") is None and asked.get("between") is None:
         asked["n"] = DEFAULT

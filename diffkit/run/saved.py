@@ -48,7 +48,8 @@ class Saved:
 
     def sampling(self) -> Sampling:
         """How its samples are drawn unless one says otherwise."""
-        return Sampling(*build_sampling(require(self.config, ["sampler", "grid", "guidance"]), self.spec))
+        config = require(self.config, ["sampler", "grid", "guidance"])
+        return Sampling(*build_sampling(config, self.spec, self.model.codec))
 
 
 def open_run(path: str | Path, ema: float | None = None, update: int | None = None) -> Saved:

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from diffkit.compose.build import build_model, part
+from diffkit.compose.build import build_model, diffused, part
 from diffkit.compose.registry import registry
 from diffkit.compose.values import hyperparameters
 from diffkit.core.condition import Condition
@@ -142,7 +142,8 @@ def sample(trained: Trained, choice: Choice) -> None:
     model, batch = trained.model, rows_of(trained.batch, torch.arange(2))
     sampler, grid = (part(kind, {**tiny(kind, choice[kind]), **_rough(kind, choice[kind])}) for kind in SAMPLING[:2])
     names = [choice["guidance"]] if choice["guidance"] != NONE else []
-    guidances = [part("guidance", tiny("guidance", name), spec=trained.spec) for name in names]
+    spec = diffused(trained.spec, model.codec)
+    guidances = [part("guidance", tiny("guidance", name), spec=spec) for name in names]
     noise, times = Noise(0, [0, 1]), grid(model.schedule)
     with torch.no_grad():
         condition: Condition = model.conditioners(batch, 2)

@@ -43,7 +43,7 @@ GIVEN = {
     "density": ("schedule",),
     "weighting": ("schedule",),
     "task": ("model", "density", "weighting", "optimizer", "condition_dropout", "shape", "classes", "data", "seed"),
-    "guidance": ("spec",),
+    "guidance": ("spec", "load_model"),
     "features": ("data", "seed", "shape", "classes"),
     "metric": ("data", "seed", "shape", "classes"),
 }
@@ -54,6 +54,7 @@ _WORDS = {
     "condition_dropout": "how often a condition is dropped, one number or one for each conditioner",
     "data": "the data part",
     "density": "the part of that kind",
+    "load_model": "a function from a run's path to the network that it trained",
     "model": "the model that learns",
     "optimizer": "a function from parameters to their optimizer",
     "schedule": "the run's schedule",

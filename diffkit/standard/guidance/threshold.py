@@ -71,7 +71,10 @@ class DynamicThreshold(Guidance):
 
 def _refuse_unbounded(spec: DataSpec) -> None:
     if spec.low is None or spec.high is None:
-        raise DiffkitError("the data declare no lowest and highest value: choose other data, or no threshold")
+        raise DiffkitError(
+            "the data declare no lowest and highest value, and latents have none: choose other data, codec=identity, or"
+            " no threshold"
+        )
 
 
 def _ends(spec: DataSpec, x: Float[Tensor, " b *d"]) -> tuple[Tensor, Tensor]:
