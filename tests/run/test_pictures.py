@@ -6,8 +6,10 @@ import torch
 from PIL import Image
 
 from diffkit.compose.build import create
+from diffkit.core.data import Data, DataSpec, Depicted
 from diffkit.core.errors import DiffkitError
 from diffkit.run.captions import caption
+from diffkit.run.films import frames
 from diffkit.run.generate import Film
 from diffkit.run.pictures import grid, header, pile, save, stars, strip
 
@@ -131,3 +133,49 @@ def test_what_was_given_stands_above_each_picture_and_what_is_unknown_is_grey(di
     assert both.shape[1] == plain.shape[1] and both.shape[0] - plain.shape[0] == 80 + 3
     top = both.shape[0] - 2 * 83 + 40
     assert abs(int(both[top, 20, 0]) - 128) <= 1 and both[top, 70, 0] == 0 and both[top + 83, 20, 0] == 255
+
+
+class Numbered(Data, Depicted):
+    """Every value of a sample is the number that is its text; each that is drawn is held against what it was told."""
+
+    spec = DataSpec((1, 2, 2), {"text": None})
+
+    def __init__(self):
+        self.seen = []
+
+    def reference(self, split):
+        raise NotImplementedError
+
+    def draw(self, x, titles=()):
+        raise AssertionError("it was told nothing")
+
+    def depict(self, x, columns, titles=()):
+        assert x[:, :, 0, 0, 0].flatten().tolist() == [float(text) for text in columns["text"]]
+        self.seen.append(tuple(x.shape[:2]))
+        return Image.new("RGB", (10 * x.shape[1], 10 * x.shape[0]))
+
+
+@pytest.mark.parametrize(
+    ("texts", "seen"),
+    [
+        (["3"] * 19, [(2, 8), (1, 3)]),
+        (["1", "2", "1", "2", "3", "3"], [(2, 3)]),
+        ([str(i) for i in range(11)], [(1, 8), (1, 3)]),
+    ],
+    ids=["block", "columns", "lines"],
+)
+def test_data_that_ask_for_it_are_told_what_each_sample_was_told(texts, seen):
+    data, numbers = Numbered(), torch.tensor([float(text) for text in texts])
+    x = numbers[:, None, None, None].expand(-1, 1, 2, 2)
+    grid(data, x, {"text": texts})
+    assert data.seen == seen
+    grid(data, x, {"text": texts, "given": x, "known": torch.ones(x.shape, dtype=torch.bool)})
+    assert all(lines == 2 for lines, _ in data.seen[len(seen) :])
+
+
+def test_so_are_they_in_strips_and_films():
+    data, x = Numbered(), torch.arange(4.0)[:, None, None, None].expand(3, 4, 1, 2, 2)
+    shown = Film(x, x, (1.0, 0.5, 0.0), (-20.0, 0.0, 20.0), {"text": ["0", "1", "2", "3"]})
+    strip(data, shown)
+    frames(data, shown)
+    assert data.seen == [(8, 3), (8, 3), (3, 4), (1, 4)]
