@@ -17,7 +17,7 @@ from diffkit_features.pictures import Network, ready, refuse_missing, refuse_no_
 class Timm(Features):
     """What a model of timm gives its classifier, by its name, with weights from a local file.
 
-    `architecture` is a name that timm knows, such as resnet50; `pretrained` is a checkpoint that it reads: .safetensors,
+    `architecture` is a name that timm knows, such as resnet50; `pretrained` is a checkpoint that it reads, .safetensors
     or .pth of tensors alone. Nothing is fetched, and no code in the file is run. Pictures are brought to the size that
     the model's configuration names. Raises `DiffkitError` for data that are no pictures with a range, for an unknown
     model, and for weights that are not its.
@@ -57,7 +57,7 @@ def network(of: Timm) -> Network:
         raise DiffkitError(f"features=timm architecture={of.architecture}: {' '.join(str(error).split())}") from error
     if lacking:
         raise DiffkitError(
-            f"features=timm: {of.pretrained} has no weights for {lacking[0]}: it is no {of.architecture}"
+            f"features=timm: {of.pretrained} has no weights for {lacking[0]}: it is another model's"
         )
     seen = resolve(module)
     size, mean, std = tuple(seen["input_size"][1:]), tuple(seen["mean"]), tuple(seen["std"])
