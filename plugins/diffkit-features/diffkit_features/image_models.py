@@ -56,9 +56,7 @@ def network(of: Timm) -> Network:
     except Exception as error:  # of the file's content, or of timm's
         raise DiffkitError(f"features=timm architecture={of.architecture}: {' '.join(str(error).split())}") from error
     if lacking:
-        raise DiffkitError(
-            f"features=timm: {of.pretrained} has no weights for {lacking[0]}: it is another model's"
-        )
+        raise DiffkitError(f"features=timm: {of.pretrained} has no weights for {lacking[0]}: it is another model's")
     seen = resolve(module)
     size, mean, std = tuple(seen["input_size"][1:]), tuple(seen["mean"]), tuple(seen["std"])
     return Network(ready(module), module, size, mean, std)
