@@ -1,12 +1,15 @@
 """Every pair of parts, in some combination: it trains two steps and samples, or one sentence refuses it."""
 
+from collections.abc import Iterator
 from itertools import combinations, product
 
 import pytest
 
+from diffkit.compose.build import part
 from diffkit.compose.registry import registry
 from diffkit.core.errors import DiffkitError
 from diffkit.testing.combinations import SAMPLING, TRAINING, Pair, choices, covering, pairs, sample, train
+from diffkit.testing.given import tiny
 
 KINDS = choices(*TRAINING, *SAMPLING)
 MODEL = ("data", "conditioner", "denoiser", "codec")
@@ -16,17 +19,30 @@ DEFAULTS = {
     "guidance": "-",
 }  # fmt: skip
 
-REFUSED: dict[Pair, str] = {}
-"""Pairs that are refused by themselves, all else being as simple as can be, and the sentence."""
-for kind, other in [*combinations(MODEL, 2), ("data", "guidance")]:
-    for name, another in product(KINDS[kind], KINDS[other]):
-        choice = {**DEFAULTS, kind: name, other: another}
+
+def refusal(kind: str, name: str, other: str, another: str) -> str | None:
+    """The sentence that refuses two parts, all else being as simple as can be; with whatever data, if none is given."""
+    sentence = None
+    for data in [DEFAULTS["data"], *KINDS["data"]] if kind != "data" else [name]:
+        choice = {**DEFAULTS, "data": data, kind: name, other: another}
         try:
             trained = train(choice)
             if other == "guidance":
                 sample(trained, choice)
         except DiffkitError as error:
-            REFUSED[frozenset({(kind, name), (other, another)})] = str(error)
+            sentence = str(error)
+        else:
+            return None
+    return sentence
+
+
+REFUSED: dict[Pair, str] = {
+    frozenset({(kind, name), (other, another)}): sentence
+    for kind, other in combinations((*MODEL, "guidance"), 2)
+    for name, another in product(KINDS[kind], KINDS[other])
+    if (sentence := refusal(kind, name, other, another)) is not None
+}
+"""Pairs that are refused by themselves, and the sentence."""
 
 
 @pytest.mark.parametrize("choice", covering(KINDS, REFUSED), ids=lambda choice: ",".join(choice.values()))
@@ -48,13 +64,27 @@ def test_a_refusal_is_one_sentence_that_names_the_part(pair: Pair) -> None:
 
 
 def test_refusals_are_those_known() -> None:
-    known = {
-        ("denoiser", "unet"): "moons",
-        ("denoiser", "dit"): "moons",
-        ("conditioner", "text"): "moons",
-        ("conditioner", "low_resolution"): "moons",
-        ("guidance", "static_threshold"): "moons",
-        ("guidance", "dynamic_threshold"): "moons",
-    }
     standard = {pair for pair in REFUSED if all(registry().entry(*part).plugin.standard for part in pair)}
-    assert {frozenset({part, ("data", data)}) for part, data in known.items()} == standard
+    names = [name for name in KINDS["data"] if registry().entry("data", name).plugin.standard]
+    known = {frozenset({("data", name), part}) for name in names for part in refused_by(name)}
+    known |= {frozenset(pair) for pair in product(RANGES, [("codec", "vae"), ("denoiser", "set_transformer")])}
+    assert standard == known | {frozenset({("codec", "vae"), ("conditioner", "low_resolution")})}
+
+
+RANGES = (("guidance", "static_threshold"), ("guidance", "dynamic_threshold"))
+"""What needs data with a lowest and a highest value, which neither latents nor points have."""
+
+
+def refused_by(name: str) -> Iterator[tuple[str, str]]:
+    """What cannot be with rows of one axis, of others than two, without words, without classes, and without a range."""
+    spec = part("data", tiny("data", name), seed=0).spec
+    if len(spec.shape) == 1:
+        yield from [("denoiser", "unet"), ("denoiser", "dit"), ("conditioner", "low_resolution"), ("codec", "vae")]
+    if len(spec.shape) != 2:
+        yield "denoiser", "set_transformer"
+    if "text" not in spec.conditions:
+        yield "conditioner", "text"
+    if "label" not in spec.conditions:
+        yield "conditioner", "class"
+    if spec.low is None or spec.high is None:
+        yield from RANGES
