@@ -42,7 +42,7 @@ class Autoencoder(Network):
         """Bring the latents to zero mean and unit variance over the rows `x`, by channel; in float64."""
         like = self.codec.shift
         with torch.no_grad():
-            means = torch.cat([self.codec.posterior(rows.to(like))[0] for rows in x.split(batch_size)])
+            means = torch.cat([self.codec.posterior(rows.to(like))[0] for rows in torch.split(x, batch_size)])
             channels = means.double().transpose(0, 1).flatten(1)
             self.codec.settle(channels.mean(1), channels.std(1, correction=0))
 

@@ -127,6 +127,9 @@ class Captioned(ABC):
 class Augmented(ABC):
     """What data may be beside whose training rows are changed at random each time they are seen."""
 
+    augments: bool = True
+    """Whether they are: a choice of the user's may be that they are not."""
+
     @abstractmethod
     def augment(self, rows: Batch, stream: torch.Generator) -> Batch:
         """The rows of a training batch, changed.

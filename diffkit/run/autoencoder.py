@@ -93,10 +93,12 @@ class AutoencoderTask(Task):
     def on_train_end(self) -> None:
         """Bring the latents of the training rows to zero mean and unit variance, as the average encodes them."""
         data = self.trainer.datamodule  # type: ignore[attr-defined]
+        assert isinstance(self.ema, Autoencoder)
         self.ema.settle(data.reference("train")["x"])
 
     def show(self, data: Data) -> "dict[str, Image]":
         """See `Task`."""
+        assert isinstance(self.ema, Autoencoder)
         x = data.reference("test")["x"][:SHOWN]
         with torch.no_grad():
             made = self.ema.reconstruct(x.to(self.device)).float().cpu()

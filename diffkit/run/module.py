@@ -137,7 +137,8 @@ class Task(LightningModule, ABC):
             known = cache(partial(texts, data))
             for model in (self.model, self.ema):
                 model.conditioners.prepare(known)
-        if isinstance(data, Keeping) and not isinstance(data, Augmented):  # else a row has other latents each time
+        changes = isinstance(data, Augmented) and data.augments  # then a row has other latents each time
+        if isinstance(data, Keeping) and not changes:
             self._keep_latents(data)
         pairs = [(a, p) for a, p in zip(self.ema.parameters(), self.model.parameters(), strict=True) if p.requires_grad]
         self._averages = ([a for a, _ in pairs], [p for _, p in pairs])

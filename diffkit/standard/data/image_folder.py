@@ -55,7 +55,7 @@ class ImageFolder(LoadedData, Augmented):
         on_bad: Policy = "error",
         seed: int = 0,
     ) -> None:
-        self.folder, self.flip = Path(folder).expanduser(), flip
+        self.folder, self.flip, self.augments = Path(folder).expanduser(), flip, flip
         self.pictures = Pictures(resolution, channels, background)
         self.tree = read_tree(self.folder, held_out)
         self.told = None if captions is None else Told(Path(captions).expanduser(), self.folder, self.tree.files)

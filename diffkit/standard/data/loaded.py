@@ -1,9 +1,11 @@
 """Data too large for memory: their rows are read and decoded as training goes, by processes of their own."""
 
+import json
 import math
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, get_args
 from warnings import warn
@@ -13,17 +15,21 @@ from lightning import LightningDataModule
 from torch import Tensor
 
 from diffkit.core.bad import BadSample, BadSamples, Policy
-from diffkit.core.data import Augmented, Captioned, Data, DataSpec, Scanned, order, rows_of
+from diffkit.core.data import Augmented, Captioned, Data, DataSpec, Keeping, Scanned, order, rows_of
 from diffkit.core.errors import DiffkitError, DiffkitWarning
 from diffkit.core.noise import generator
 from diffkit.core.types import Batch
+from diffkit.standard.data.latents import Latents, digest as digest_of
 from diffkit.standard.data.stream import TEST_BATCHES, Again, Split, device, pick, place, wording
+from diffkit.standard.data.tables.cache import root
 from diffkit.standard.data.workers import ahead, cores
 
 REFERENCE = 2048
 """The most rows that `reference` gives of a split ..."""
 NUMBERS = 2**28
 """... and the most numbers: 1 GB."""
+DIGEST = "digest"
+"""The column of the digest of each row's content, where something is kept of it."""
 CHUNK = 32
 """How many rows are loaded at a time, where they are not for training."""
 TRIES = 100
@@ -41,7 +47,7 @@ class Some(NamedTuple):
     world: int = 1
 
 
-class LoadedData(LightningDataModule, Data, Captioned, Scanned):
+class LoadedData(LightningDataModule, Data, Captioned, Scanned, Keeping):
     """Rows that are read from where they lie each time they are needed; a subclass says how many there are, and reads.
 
     Training is the same stream of batches as `MemoryData`'s: in an order that is a function of (seed, epoch), from any
@@ -63,6 +69,8 @@ class LoadedData(LightningDataModule, Data, Captioned, Scanned):
         self.spec, self.batch_size, self.seed, self.on_bad = spec, batch_size, seed, on_bad
         self.workers = cores() if workers is None else workers
         self._kept: dict[Split, dict[str, Any]] = {}
+        self._latents: dict[Split, tuple[str, Latents]] = {}
+        self._keeps = False
 
     @abstractmethod
     def count(self, split: Split) -> int:
@@ -93,6 +101,14 @@ class LoadedData(LightningDataModule, Data, Captioned, Scanned):
         rows = torch.arange(len(columns["x"]))
         return pick({**columns, "x": self.spec.standardise(columns["x"].float())}, rows)
 
+    def keep(self, column: str, make: Callable[[Tensor], Tensor], digest: str) -> None:
+        """See `Keeping`: it is on disk, in `$DIFFKIT_CACHE`, and made of a row when that is first seen."""
+        about = json.dumps([digest, self.spec.to_dict(), [self.count(split) for split in get_args(Split)]])
+        folder = root() / "latents" / sha256(about.encode()).hexdigest()[:24]
+        for split in get_args(Split):
+            self._latents[split] = column, Latents(folder / split, self.count(split), make)
+        self._keeps = True
+
     def train_dataloader(self) -> Iterable[Batch]:
         """The stream of training batches from the `start`-th on."""
         return Again(self._stream)
@@ -112,7 +128,7 @@ class LoadedData(LightningDataModule, Data, Captioned, Scanned):
 
     def __getstate__(self) -> dict[str, Any]:
         """What a worker needs, where it is started and not forked."""
-        return {**self.__dict__, "trainer": None, "_kept": {}}
+        return {**self.__dict__, "trainer": None, "_kept": {}, "_latents": {}}
 
     @cached_property
     def _bad(self) -> BadSamples:
@@ -124,8 +140,11 @@ class LoadedData(LightningDataModule, Data, Captioned, Scanned):
         turns = (
             Some("train", rows[rank::world].tolist(), step, rank, world) for step, rows in enumerate(orders, self.start)
         )
-        for step, loaded in enumerate(self._through(self._batch, turns), self.start):
-            batch = self._ready(self._taken(*loaded))
+        rows = order(self.seed, self.count("train"), self.batch_size, self.start)
+        for step, (index, loaded) in enumerate(zip(rows, self._through(self._batch, turns), strict=False), self.start):
+            columns = self._taken(*loaded)
+            digests = columns.pop(DIGEST, ())
+            batch = self._with_latents("train", index[rank::world], digests, self._ready(columns))
             yield pick(batch, wording(self.seed, step, len(batch["x"])))
 
     def _held_out(self) -> Iterator[Batch]:
@@ -133,7 +152,16 @@ class LoadedData(LightningDataModule, Data, Captioned, Scanned):
         rank, world = place(self, self.batch_size)
         for index in torch.split(torch.arange(len(columns["x"])), self.batch_size)[:TEST_BATCHES]:
             share = index[rank::world]
-            yield pick(self._ready(rows_of(columns, share)), share)
+            some = rows_of(columns, share)
+            digests = [digest_of(x) for x in some["x"]] if self._keeps else []
+            yield pick(self._with_latents("test", self._places("test")[share], digests, self._ready(some)), share)
+
+    def _with_latents(self, split: Split, rows: Tensor, digests: Sequence[bytes], batch: dict[str, Any]) -> Batch:
+        """The batch of these rows of the split, with the column that is kept of them, if one is."""
+        if not self._keeps:
+            return batch
+        column, kept = self._latents[split]
+        return {**batch, column: kept(rows.tolist(), digests, batch["x"])}
 
     def _ready(self, columns: dict[str, Any]) -> dict[str, Any]:
         """Columns as they were loaded, standardised on the model's device: bytes travel faster than floats."""
@@ -147,11 +175,15 @@ class LoadedData(LightningDataModule, Data, Captioned, Scanned):
     def _sample(self, split: Split) -> dict[str, Any]:
         """The rows of `reference`, as they were loaded."""
         if split not in self._kept:
-            most = max(1, min(REFERENCE, NUMBERS // math.prod(self.spec.shape)))
-            rows = torch.randperm(self.count(split), generator=generator("reference", split))[:most]
-            loaded = self._through(self._batch, _chunks(split, rows.tolist()))
+            loaded = self._through(self._batch, _chunks(split, self._places(split).tolist()))
             self._kept[split] = joined([self._taken(*some) for some in loaded])
+            self._kept[split].pop(DIGEST, None)
         return self._kept[split]
+
+    def _places(self, split: Split) -> Tensor:
+        """Which rows `reference` gives."""
+        most = max(1, min(REFERENCE, NUMBERS // math.prod(self.spec.shape)))
+        return torch.randperm(self.count(split), generator=generator("reference", split))[:most]
 
     def _through(self, function: Callable[[Some], R], items: Iterable[Some]) -> Iterator[R]:
         return ahead(function, items, self.workers, device(self).type == "cuda")
@@ -193,7 +225,8 @@ class LoadedData(LightningDataModule, Data, Captioned, Scanned):
             raise BadSample(f"row {row} of the {split} split", f"its shape is {tuple(x.shape)}, not {self.spec.shape}")
         if x.is_floating_point() and not x.isfinite().all():
             raise BadSample(f"row {row} of the {split} split", "it has values that are NaN or infinite")
-        return {name: _alone(value) for name, value in loaded.items()}
+        columns = {name: _alone(value) for name, value in loaded.items()}
+        return {**columns, DIGEST: [digest_of(x)]} if self._keeps else columns
 
     def _inspect(self, some: Some) -> list[BadSample | None]:
         return [self._fault(some.split, row) for row in some.rows]

@@ -56,7 +56,7 @@ def kept(file: Path, wanted: Wanted, delimiter: Delimiter, hold_out: int) -> Kep
     source = open_table(file, delimiter)
     asked = {"format": FORMAT, "wanted": asdict(wanted), "delimiter": delimiter, "hold_out": hold_out}
     key = sha256(json.dumps(asked | _state(file), sort_keys=True).encode()).hexdigest()[:24]
-    folder = _root() / "tables" / key
+    folder = root() / "tables" / key
     found = _whole(folder)
     if found is not None:
         return Kept(folder, found)
@@ -89,7 +89,7 @@ def _placed(temporary: Path, folder: Path, about: dict[str, Any]) -> dict[str, A
         return found or about
 
 
-def _root() -> Path:
+def root() -> Path:
     """`$DIFFKIT_CACHE`, else `diffkit` in `$XDG_CACHE_HOME` or `~/.cache`: files in it may be deleted at any time."""
     own, shared = os.environ.get("DIFFKIT_CACHE"), os.environ.get("XDG_CACHE_HOME")
     return Path(own).expanduser() if own else Path(shared or "~/.cache").expanduser() / "diffkit"
