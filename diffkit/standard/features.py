@@ -19,7 +19,7 @@ class Classifier(Features):
 
     def check(self, data: Data) -> None:
         """See `Features`."""
-        need_labels(data, "features=classifier", "choose others, such as features@metric.frechet.features=values")
+        need_labels(data, "features=classifier", "choose others, such as metric.frechet.features=values")
 
     def __call__(self, data: Data, x: Float[Tensor, " n *d"]) -> Float[Tensor, "n features"]:
         """See `Features`."""
