@@ -31,6 +31,7 @@ class Rows(Data):
             "shape": DataSpec((2,)),
             "low": DataSpec((1,), label, low=0.0),
             "zero": DataSpec((1,), scale=(0.0,)),
+            "names": DataSpec((1,), label, class_names=("a",)),
         }
         self.spec = changed.get(slip, DataSpec((1,), label))
 
@@ -81,6 +82,7 @@ def test_numbers_that_there_are_not_have_no_part_in_the_spread() -> None:
     ("slip", "contract", "message"),
     [
         ("zero", "spec", r"spec.scale is \(0.0,\), and must be above 0"),
+        ("names", "spec", "spec.class_names has 1 entries, not 0 or 2"),
         ("unit", "spec", r"spec.unit is \('m', 's'\), not a text, or one for each of 1 first entries"),
         ("places", "known", r"'known' of train is torch.bool of shape \(100,\), for rows of \(100, 1\)"),
         ("known", "known", "numbers of train that are not known are not 0"),

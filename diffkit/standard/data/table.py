@@ -22,7 +22,7 @@ class Table(MemoryData):
     """The columns of numbers of a table: a row is a sample.
 
     `file` is a CSV (UTF-8, a line of names first) or a Parquet file. `columns` are the numbers to learn, by name; by
-    default all that are not asked for otherwise. Their units stand in the names, as `bill_length (mm)` or
+    default all that begin with numbers and are not asked for otherwise. Their units stand in the names, as `bill_length (mm)` or
     `bill_length [mm]`, or are given by `units: {bill_length: mm}`. `label` is a column of categories, or several whose
     combinations are the classes; `text` one of captions. Empty entries, NA, NaN and null are missing: the number is in
     no error, the label is none. Of each `hold_out` rows of a class that follow each other one is held out.

@@ -67,9 +67,16 @@ def spec(case: Rows) -> None:
     for name, values in (("mean", spec.mean), ("scale", spec.scale)):
         said = f"spec.{name} has {len(values)} numbers for samples of shape {shape}: give 1 or {shape[0]}"
         require(len(values) in (1, shape[0]), case, said)
+    for name, words, count in (("names", spec.names, shape[0]), ("class_names", spec.class_names, _classes(spec))):
+        said = f"spec.{name} has {len(words)} entries, not 0 or {count}"
+        require(len(words) in (0, count), case, said)
     require(min(spec.scale) > 0, case, f"spec.scale is {spec.scale}, and must be above 0")
     again = DataSpec.from_dict(json.loads(json.dumps(spec.to_dict())))
     require(again == spec, case, f"its spec is another one when read from JSON: {again}, not {spec}")
+
+
+def _classes(spec: DataSpec) -> int:
+    return spec.conditions.get("label") or 0
 
 
 def rows(case: Rows) -> None:

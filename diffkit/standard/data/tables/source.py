@@ -10,7 +10,7 @@ from diffkit.core.errors import DiffkitError
 
 Delimiter = Literal["comma", "semicolon", "tab", "pipe"]
 DELIMITERS: dict[Delimiter, str] = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|"}
-PIECE = 1 << 20
+PIECE = 1 << 18
 """The bytes of a piece of a CSV file."""
 ROWS = 1 << 14
 """The rows of a piece of a Parquet file."""
