@@ -63,6 +63,7 @@ class PredictorCorrector(Sampler):
     def _corrected(self, x: Tensor, x_0: Tensor, z: Tensor, alpha: float, sigma: float) -> Tensor:
         """One Langevin step from x."""
         away = (x_0 * alpha).sub_(x)
-        norm, of_noise = (torch.linalg.vector_norm(v.flatten(1), dim=1) for v in (away, z))
+        norm, of_noise, of_x = (torch.linalg.vector_norm(v.flatten(1), dim=1) for v in (away, z, x))
+        norm = norm.maximum(torch.finfo(x.dtype).eps * of_x)  # what is less than x's rounding may be 0
         delta = expand(self.snr * sigma * of_noise / norm, x)
         return x.addcmul(away, delta.square(), value=2).addcmul_(z, delta, value=2 * sigma)
