@@ -4,6 +4,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import count
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -194,12 +195,18 @@ def epoch_order(seed: int, epoch: int, rows: int) -> Tensor:
 
 def order(seed: int, rows: int, batch_size: int, start: int = 0) -> Iterator[Tensor]:
     """The rows of every batch from the `start`-th on, without end; an epoch's remainder begins the next batch."""
-    position = start * batch_size
-    epoch, offset = divmod(position, rows)
-    left = epoch_order(seed, epoch, rows)[offset:]
-    while True:
-        while len(left) < batch_size:
-            epoch += 1
-            left = torch.cat([left, epoch_order(seed, epoch, rows)])
-        yield left[:batch_size]
-        left = left[batch_size:]
+    return batches(lambda epoch, first: [epoch_order(seed, epoch, rows)[first:]], rows, batch_size, start)
+
+
+def batches(
+    arrange: Callable[[int, int], Iterable[Tensor]], rows: int, batch_size: int, start: int = 0
+) -> Iterator[Tensor]:
+    """As `order`, where `arrange(epoch, first)` gives the rows of an epoch from the `first`-th on, in pieces."""
+    now, first = divmod(start * batch_size, rows)
+    left = torch.empty(0, dtype=torch.long)
+    for epoch in count(now):
+        for piece in arrange(epoch, first if epoch == now else 0):
+            left = torch.cat([left, piece])
+            while len(left) >= batch_size:
+                yield left[:batch_size]
+                left = left[batch_size:]

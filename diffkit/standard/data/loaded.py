@@ -2,7 +2,8 @@
 
 import json
 import math
-from abc import abstractmethod
+from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from hashlib import sha256
@@ -11,11 +12,12 @@ from typing import Any, NamedTuple, TypeVar, get_args
 from warnings import warn
 
 import torch
+from jaxtyping import Int64
 from lightning import LightningDataModule
 from torch import Tensor
 
 from diffkit.core.bad import BadSample, BadSamples, Policy
-from diffkit.core.data import Augmented, Captioned, Data, DataSpec, Keeping, Scanned, order, rows_of
+from diffkit.core.data import Augmented, Captioned, Data, DataSpec, Keeping, Scanned, batches, rows_of
 from diffkit.core.errors import DiffkitError, DiffkitWarning
 from diffkit.core.noise import generator
 from diffkit.core.types import Batch
@@ -45,6 +47,14 @@ class Some(NamedTuple):
     step: int = -1
     rank: int = 0
     world: int = 1
+
+
+class Arranged(ABC):
+    """What loaded data may be beside whose rows are not read from anywhere at the same cost."""
+
+    @abstractmethod
+    def arrange(self, split: Split, first: int, *key: int | str) -> Iterable[Int64[Tensor, " rows"]]:
+        """Each row of a split once, in an order that is a function of the key, from the `first`-th on; in pieces."""
 
 
 class LoadedData(LightningDataModule, Data, Captioned, Scanned, Keeping):
@@ -136,15 +146,19 @@ class LoadedData(LightningDataModule, Data, Captioned, Scanned, Keeping):
 
     def _stream(self) -> Iterator[Batch]:
         rank, world = place(self, self.batch_size)
-        orders = order(self.seed, self.count("train"), self.batch_size, self.start)
-        turns = (
-            Some("train", rows[rank::world].tolist(), step, rank, world) for step, rows in enumerate(orders, self.start)
-        )
-        rows = order(self.seed, self.count("train"), self.batch_size, self.start)
-        for step, (index, loaded) in enumerate(zip(rows, self._through(self._batch, turns), strict=False), self.start):
+        asked = deque[Some]()
+
+        def turns() -> Iterator[Some]:
+            rows = batches(self._epoch, self.count("train"), self.batch_size, self.start)
+            for step, index in enumerate(rows, self.start):
+                asked.append(Some("train", index[rank::world].tolist(), step, rank, world))
+                yield asked[-1]
+
+        for step, loaded in enumerate(self._through(self._batch, turns()), self.start):
+            rows = torch.tensor(asked.popleft().rows)
             columns = self._taken(*loaded)
             digests = columns.pop(DIGEST, ())
-            batch = self._with_latents("train", index[rank::world], digests, self._ready(columns))
+            batch = self._with_latents("train", rows, digests, self._ready(columns))
             yield pick(batch, wording(self.seed, step, len(batch["x"])))
 
     def _held_out(self) -> Iterator[Batch]:
@@ -183,7 +197,20 @@ class LoadedData(LightningDataModule, Data, Captioned, Scanned, Keeping):
     def _places(self, split: Split) -> Tensor:
         """Which rows `reference` gives."""
         most = max(1, min(REFERENCE, NUMBERS // math.prod(self.spec.shape)))
-        return torch.randperm(self.count(split), generator=generator("reference", split))[:most]
+        some = torch.empty(0, dtype=torch.long)
+        for piece in self._arranged(split, 0, "reference", split):
+            some = torch.cat([some, piece])
+            if len(some) >= most:
+                break
+        return some[:most]
+
+    def _epoch(self, epoch: int, first: int) -> Iterable[Tensor]:
+        return self._arranged("train", first, "order", self.seed, epoch)
+
+    def _arranged(self, split: Split, first: int, *key: int | str) -> Iterable[Tensor]:
+        if isinstance(self, Arranged):
+            return self.arrange(split, first, *key)
+        return [torch.randperm(self.count(split), generator=generator(*key))[first:]]
 
     def _through(self, function: Callable[[Some], R], items: Iterable[Some]) -> Iterator[R]:
         return ahead(function, items, self.workers, device(self).type == "cuda")
