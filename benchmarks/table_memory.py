@@ -5,8 +5,8 @@
 Each size has a process of its own, on one thread, which converts the file (8 columns of numbers, one of classes, 3 % of
 the numbers missing), then trains a small MLP for 300 steps of 256 rows. Anonymous memory is what a process must have:
 pages of files that are mapped can be dropped at any time. It is read every 5 ms; growth is from what the process had
-after a table of 1000 rows. A batch of the table is then held against one of the same rows as
-tensors in memory, in turns, in CPU seconds of the process.
+after a table of 1000 rows. A batch of the table is then held against one of the same rows as tensors in memory, in
+turns, in CPU seconds of the process.
 """
 
 import json
@@ -53,10 +53,12 @@ class Peak(threading.Thread):
         self.most, self.done = anonymous(), threading.Event()
 
     def run(self) -> None:
+        """Look every 5 ms."""
         while not self.done.wait(0.005):
             self.most = max(self.most, anonymous())
 
     def stop(self) -> float:
+        """What was the greatest."""
         self.done.set()
         self.join()
         return max(self.most, anonymous())
