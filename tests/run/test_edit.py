@@ -196,7 +196,7 @@ def test_files_are_read_in_the_datas_own_units(runs, tmp_path, monkeypatch):
     torch.testing.assert_close(given[0], torch.full((1, 8, 8), 16.0))
     torch.testing.assert_close(given[1], torch.full((1, 8, 8), 3.2))
     torch.testing.assert_close(given[2:], LEVELS.float(), rtol=0, atol=1e-5)
-    (tmp_path / "table.csv").write_text("a,b\n0.5,\n,0.25\n")
+    (tmp_path / "table.csv").write_text("x,y\n0.5,\n,0.25\n")
     x = runs["moons"].edit("table.csv", label=0).x
     assert x[0, 0] == 0.5 and x[1, 1] == 0.25 and bool(x.isfinite().all())
     for name, made in (("mask.npy", np.save), ("mask.npz", lambda f, m: np.savez(f, mask=m))):

@@ -40,6 +40,12 @@ def test_a_density_is_per_the_datas_own_unit():
         assert torch.allclose(found, truth.log_prob(x).sum(1), atol=1e-4)
 
 
+def test_rows_with_values_that_are_not_there_have_no_density():
+    x = torch.tensor([[0.0, math.nan], [1.0, 2.0]], dtype=F64)
+    with pytest.raises(DiffkitError, match=r"1 of 2 rows have values that are not there, and metric=\[likelihood\]"):
+        measure(normal(), DataSpec((2,)), {"likelihood": create("metric", "likelihood")}, {"x": x})
+
+
 @pytest.mark.parametrize("dequantization", ["uniform", "gaussian"])
 def test_bits_per_dim_of_a_known_distribution_of_levels(dequantization):
     """Normal noise rounded to levels of a tenth: its entropy is known, and what either bound is above it.
@@ -89,7 +95,7 @@ def test_a_file_and_python_say_the_same(tmp_path):
     run = small.run_folder(tmp_path / "run", "class", "moons")
     x = np.array([[0.1, 0.9], [1.2, -0.4], [0.5, 0.2]])
     np.savez(tmp_path / "points.npz", x=x, label=[0, 1, -1])
-    lines = ["first,second,label"] + [f"{a},{b},{c}" for (a, b), c in zip(x, (0, 1, -1), strict=True)]
+    lines = ["x,y,label"] + [f"{a},{b},{c}" for (a, b), c in zip(x, (0, 1, -1), strict=True)]
     (tmp_path / "points.csv").write_text("\n".join(lines))
     values = []
     for name in ("points.npz", "points.csv"):
