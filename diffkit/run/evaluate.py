@@ -128,7 +128,7 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
     given = read_rows(asked["file"], saved.spec) if asked.get("file") else None
     model = saved.model.to("cuda" if torch.cuda.is_available() else "cpu")
     rows = count(data, n) if given is None else len(given["x"])
-    content: dict[str, Any] = {"n": rows, "seed": seed, "ema": asked.get("ema")}
+    content: dict[str, Any] = {"n": rows, "seed": seed, "ema": asked.get("ema"), "metric": asked["metric"]}
     scores: dict[str, Any] = {}
     if sampling is not None:
         with progress(content["n"], sampling.grid.steps) as watch:
