@@ -11,6 +11,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from diffkit.core.data import DataSpec, rows_of
+from diffkit.core.errors import DiffkitError
 from diffkit.core.metric import Measured, ModelMetric
 from diffkit.core.model import DiffusionModel
 from diffkit.core.types import Batch
@@ -28,9 +29,16 @@ def measure(
 ) -> dict[str, Measured]:
     """The figures of each metric for the rows, whose `x` is in the data's own units; row i has i for its id.
 
-    `watch` is told of the number of rows that a metric is done with, after each batch.
+    `watch` is told of the number of rows that a metric is done with, after each batch. Raises `DiffkitError` for rows
+    with values that are not there.
     """
     count, found = len(rows["x"]), {}
+    lacking = int(rows["x"].isnan().flatten(1).any(1).sum())
+    if lacking:
+        raise DiffkitError(
+            f"{lacking} of {count} rows have values that are not there, and metric=[{','.join(metrics)}] is of whole "
+            "rows: give a file of some, or choose metrics that judge samples"
+        )
     with evaluating(model):
         for name, metric in metrics.items():
             metric.reset()  # type: ignore[attr-defined]  # of torchmetrics
