@@ -63,7 +63,7 @@ def test_every_combination_in_the_order_of_the_lists(run: Path) -> None:
 
 
 def test_a_comparison(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = [SAME[0], "metric=[sliced_wasserstein,nearest]", SAME[2]]
+    words = [SAME[0], "metric=[sliced_wasserstein,nearest,column_wasserstein]", SAME[2]]
     assert compare([f"run={run}", "sampler=heun,ddim", "guidance.cfg.scale=1,3", *words]) == 0
     out = run / "compare"
     rows = cells(out)
@@ -73,14 +73,18 @@ def test_a_comparison(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     # three steps: Heun's last one is Euler's; guidance of scale 1 is off
     assert [(float(r["calls"]), float(r["rows"])) for r in rows] == [(5, 5), (5, 10), (3, 3), (3, 6)]
     assert all(float(r["seconds"]) > 0 for r in rows)
-    nodes = {"sliced_wasserstein": {"_part_": "sliced_wasserstein", "directions": 4}, "nearest": {"_part_": "nearest"}}
+    nodes = {"sliced_wasserstein": {"_part_": "sliced_wasserstein", "directions": 4}}
+    nodes |= {name: {"_part_": name} for name in ("nearest", "column_wasserstein")}
     guidance = {"cfg": {"_part_": "cfg", "scale": 3.0}}
     scores = evaluate(small.asked(run, n=30, batch_size=64, metric=nodes, guidance=guidance))
+    assert list(scores) == ["sliced_wasserstein", "nearest", "column_wasserstein/x", "column_wasserstein/y"]
     for name, score in scores.items():
         assert {k: float(rows[3][f"{name}/{k}"]) for k in score} == pytest.approx(score)
     printed, table = capsys.readouterr().out, (out / "compare.md").read_text()
     value = f"{scores['sliced_wasserstein']['value']:.4f}"
     assert value in printed and "| ddim | 3 | 3 | 6 | " in table and value in table
+    starred = [any("*" in line.split("|")[column] for line in table.splitlines()[4:8]) for column in (6, 7, 8, 9)]
+    assert starred == [True, False, True, True]  # nearest is neither better high nor low
     with Image.open(out / "compare.png") as picture:
         assert picture.width > 800 and len(picture.convert("RGB").getcolors(1 << 24) or []) > 20
 

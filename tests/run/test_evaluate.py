@@ -85,6 +85,15 @@ def test_how_many(moons):
     assert count(create("data", "moons", seed=0)) == 1000 and count(moons, 7) == 7
 
 
+def test_figures_with_names_of_their_own(moons):
+    model = small.model(small.choices("none", "moons"))
+    metrics = {"columns": part("metric", {"_part_": "column_wasserstein"}, data=moons)}
+    scores = evaluate_model(model, moons, sampling(2), metrics, n=50)
+    assert list(scores) == ["columns/x", "columns/y"]
+    for score in scores.values():
+        assert score["value"] > score["real"] > score["real_sd"] > 0
+
+
 def test_more_samples_than_held_out_rows():
     digits = create("data", "digits", seed=0)
     model = small.model(small.choices("text"))
