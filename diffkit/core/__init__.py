@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from diffkit.core.bad import BadSample as BadSample
     from diffkit.core.bound import variational_bound as variational_bound
-    from diffkit.core.codec import Codec as Codec
+    from diffkit.core.codec import Codec as Codec, LearnedCodec as LearnedCodec
     from diffkit.core.condition import Condition as Condition, ConditionSpec as ConditionSpec
     from diffkit.core.conditioner import (
         Conditioner as Conditioner,
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         Data as Data,
         DataSpec as DataSpec,
         Depicted as Depicted,
+        Keeping as Keeping,
         Scanned as Scanned,
     )
     from diffkit.core.denoiser import DenoiserNetwork as DenoiserNetwork
@@ -78,10 +79,10 @@ if TYPE_CHECKING:
 _HOME = {
     "bad": ["BadSample"],
     "bound": ["variational_bound"],
-    "codec": ["Codec"],
+    "codec": ["Codec", "LearnedCodec"],
     "condition": ["Condition", "ConditionSpec"],
     "conditioner": ["Conditioner", "Conditioners", "Prepared"],
-    "data": ["Augmented", "Captioned", "Data", "DataSpec", "Depicted", "Scanned"],
+    "data": ["Augmented", "Captioned", "Data", "DataSpec", "Depicted", "Keeping", "Scanned"],
     "denoiser": ["DenoiserNetwork"],
     "errors": ["DiffkitError", "DiffkitWarning"],
     "evidence": ["Density"],
