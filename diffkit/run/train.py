@@ -201,13 +201,23 @@ def _check(choices: dict[str, Any], trainer: Trainer, task: Task) -> None:
 
 
 def _fit(job: Job) -> None:
-    """Train; raises `Stopped` if a signal ended it, with the bundle of what was learned so far."""
+    """Train; raises `Stopped` if a signal ended it, with the bundle of what was learned so far.
+
+    Raises `RunFailed` if a process that reads the data was killed.
+    """
     checkpoint = str(job.point.checkpoint.path) if job.point else None
     os.environ[_FOLDER] = str(job.folder.path)
     try:
         job.trainer.fit(job.parts.task, datamodule=job.parts.data, ckpt_path=checkpoint)  # type: ignore[arg-type]
     except SystemExit as error:  # Lightning's answer to Ctrl-C
         raise KeyboardInterrupt from error
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):  # torch has no class for it, and raises it wherever the run is
+            raise
+        raise RunFailed(
+            "a process that reads the data was killed, as by a machine that is out of memory; continue with:"
+            f" diffkit train resume={job.folder.path}"
+        ) from error
     finally:
         os.environ.pop(_FOLDER, None)
     if job.trainer.is_global_zero:

@@ -93,8 +93,10 @@ class Pictures:
             square = self._square(picture if picture.mode == kind else picture.convert(kind))
         if orientation in _TURNS:
             square = square.transpose(_TURNS[orientation])
-        pixels = torch.from_numpy(np.array(square)).reshape(*size, -1).permute(2, 0, 1)
-        return pixels.clamp(0, 255).expand(self.channels, *size) if deep else pixels.contiguous()
+        pixels = np.asarray(square).reshape(*size, -1).transpose(2, 0, 1)
+        if deep:
+            return torch.from_numpy(pixels.clip(0, 255)).expand(self.channels, *size)
+        return torch.from_numpy(pixels.copy())
 
     def _square(self, picture: Image.Image) -> Image.Image:
         """The square in the middle, at the resolution."""
