@@ -38,7 +38,7 @@ class Molecules(MemoryData, Augmented, Depicted):
     """
 
     def __init__(self, rotate: bool = True, batch_size: Count = 64, seed: int = 0) -> None:
-        self.rotate = rotate
+        self.augments = rotate
         self._formulas, self._x = _molecules()
         self._known = kinds_of(list(self._formulas), POINTS) > 0
         self._rows: dict[str, list[int]] = {"train": [], "test": []}
@@ -66,7 +66,7 @@ class Molecules(MemoryData, Augmented, Depicted):
 
     def augment(self, rows: Batch, stream: torch.Generator) -> Batch:
         """The molecules, each turned and mirrored at random about its middle."""
-        return {**rows, "x": turns(len(rows["x"]), stream).to(rows["x"]) @ rows["x"]} if self.rotate else rows
+        return {**rows, "x": turns(len(rows["x"]), stream).to(rows["x"]) @ rows["x"]} if self.augments else rows
 
     def draw(self, x: Float[Tensor, "rows columns 3 n"], titles: Sequence[str] = ()) -> "Image":
         """A tile for each cloud of atoms, whose elements are not known."""
