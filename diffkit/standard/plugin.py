@@ -122,6 +122,7 @@ _PARTS = {
     "data": {
         "digits": "data.digits:Digits",
         "image_folder": "data.image_folder:ImageFolder",
+        "webdataset": "data.webdataset:WebDataset",
         "moons": "data.moons:Moons",
         "spirals": "data.spirals:Spirals",
         "rings": "data.rings:Rings",

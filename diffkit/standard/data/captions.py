@@ -67,13 +67,13 @@ def captions_file(path: Path) -> dict[str, Captions]:
                 f"captions={path} needs the columns file_name and text, and has {', '.join(map(str, row))}"
             )
         file = str(row[names[0][0]]).removeprefix("./")
-        new = _checked(row[names[1][0]], raw, f"{path}", start)
+        new = checked_captions(row[names[1][0]], raw, f"{path}", start)
         before = found.get(file, ())
         found[file] = new if isinstance(new, BadSample) else before if isinstance(before, BadSample) else before + new
     return found
 
 
-def _checked(value: Any, raw: bytes, file: str, start: int) -> Captions:
+def checked_captions(value: Any, raw: bytes, file: str, start: int) -> Captions:
     """The captions of a row of a file; `raw` is the row as it stands there, from byte `start` on."""
     try:
         decoded(raw, file, start)

@@ -1,0 +1,77 @@
+"""What all data of pictures that are decoded as training goes have in common."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from diffkit.core.bad import Policy
+from diffkit.core.data import Augmented, DataSpec
+from diffkit.core.types import Batch
+from diffkit.standard.data.loaded import LoadedData
+from diffkit.standard.data.pixels import Pictures
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+
+@dataclass(frozen=True)
+class Told:
+    """What is told of pictures beside their pixels."""
+
+    classes: int = 0
+    """How many there are; none: no labels."""
+    class_names: tuple[str, ...] = ()
+    texts: bool = False
+    """Whether there are captions."""
+    licence: str = ""
+
+
+class LoadedPictures(LoadedData, Augmented):
+    """Pictures that are decoded as training goes: grey levels from 0 to 255, of which `mean` and `scale` are told.
+
+    The columns are `"label"` and `"text"`, as far as `told` has them. `flip` mirrors every second picture, at random.
+    """
+
+    def __init__(
+        self,
+        pictures: Pictures,
+        told: Told,
+        mean: float,
+        scale: float,
+        flip: bool,
+        batch_size: int,
+        seed: int,
+        workers: int | None = None,
+        on_bad: Policy = "error",
+    ) -> None:
+        self.pictures, self.flip, self.augments = pictures, flip, flip
+        spec = DataSpec(
+            shape=(pictures.channels, pictures.resolution, pictures.resolution),
+            conditions={**({"label": told.classes} if told.classes else {}), **({"text": None} if told.texts else {})},
+            unit="grey level",
+            mean=(mean,),
+            scale=(scale,),
+            low=0.0,
+            high=255.0,
+            licence=told.licence,
+            class_names=told.class_names,
+        )
+        super().__init__(spec, batch_size, seed, workers, on_bad)
+
+    def augment(self, rows: Batch, stream: torch.Generator) -> Batch:
+        """Each picture is mirrored or not."""
+        if not self.flip:
+            return rows
+        x = rows["x"]
+        mirrored = torch.rand(len(x), 1, 1, 1, generator=stream) < 0.5
+        return {**rows, "x": torch.where(mirrored, x.flip(-1), x)}
+
+    def draw(self, x: Float[Tensor, "rows columns *d"], titles: Sequence[str] = ()) -> "Image":
+        """A tile for each picture."""
+        from diffkit.standard.data.drawing import image_grid
+
+        return image_grid(x, titles, 0.0, 255.0)
