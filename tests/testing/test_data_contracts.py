@@ -156,7 +156,7 @@ def test_a_metric_without_a_slip_passes() -> None:
     ("slip", "contract", "message"),
     [
         ("none", "interface", "has no sync: let it inherit from torchmetrics.Metric beside SampleMetric"),
-        ("rows", "number", r"the value is of shape \(\d+,\), not one number"),
+        ("rows", "number", r"a value is of shape \(\d+,\), not one number"),
         ("nan", "number", "the value for held-out rows is inf"),
         ("write", "untouched", "the samples or their columns were written into"),
         ("reset", "reset", r"the value for the same samples after a reset, .* for .* \(others gave .*\), is off by"),
@@ -169,7 +169,7 @@ def test_metric(slip: str, contract: str, message: str) -> None:
 
 
 def test_a_metric_that_says_the_wrong_direction() -> None:
-    message = ".* for real rows and .* for noise, and higher_is_better is True"
+    message = ".* for real rows, .* for noise, and higher_is_better is True"
     caught(lambda: check_metric(partial(Spread, "better")), "real", message)
 
 
