@@ -13,6 +13,8 @@ from PIL import Image
 from torch import Tensor
 
 import diffkit
+from diffkit.compose.check import refuse_misfits
+from diffkit.core import DiffkitError
 from diffkit.testing import check_data
 from diffkit_emoji import pictures
 from diffkit_emoji.data import LICENCE, Emoji
@@ -150,3 +152,9 @@ def test_the_preset_runs_and_the_licence_goes_with_what_it_makes(tmp_path: Path)
     for config in ("config.yaml", "bundle/config.yaml"):
         assert LICENCE in " ".join((tmp_path / "run" / config).read_text(encoding="utf-8").split())
     assert (tmp_path / "run/samples/grid.png").is_file()
+
+
+def test_the_presets_of_latents_fit_and_the_second_needs_the_first() -> None:
+    refuse_misfits(diffkit.compose(["experiment=emoji_vae"]))
+    with pytest.raises(DiffkitError, match="train one on these data with task=autoencoder"):
+        refuse_misfits(diffkit.compose(["experiment=emoji_latent"]))
