@@ -10,6 +10,7 @@ from diffkit.compose.check import Skeleton
 from diffkit.compose.nested import flat
 from diffkit.compose.registry import registry
 from diffkit.core.cost import cost
+from diffkit.core.data import DataSpec
 from diffkit.core.model import DiffusionModel
 from diffkit.core.types import Shape
 
@@ -25,7 +26,7 @@ def report(cfg: DictConfig, run: Skeleton) -> str:
     ends = model.schedule.logsnr(times[[0, -2]]).tolist()
     counted = {"all": model, "denoiser": model.denoiser, "conditioners": model.conditioners, "codec": model.codec}
     figures = {
-        "data": f"shape {_shape(spec.shape)}, in {spec.unit or 'no unit'}; conditions offered: {offered}",
+        "data": f"shape {_shape(spec.shape)}, in {_units(spec)}; conditions offered: {offered}",
         **({"licence": spec.licence} if spec.licence else {}),
         "shapes": f"x {_shape(spec.shape)} -> latents {_shape(run.latents)} -> network {_shape(run.output)}",
         "condition": _condition(model),
@@ -54,9 +55,15 @@ def _choices(cfg: DictConfig) -> list[str]:
     return lines
 
 
+def _units(spec: DataSpec) -> str:
+    return ", ".join(dict.fromkeys(filter(None, spec.units))) or "no unit"
+
+
 def _condition(model: DiffusionModel) -> str:
-    slots = {k: v for k, v in vars(model.conditioners.spec).items() if v is not None}
-    return ", ".join(f"{slot} of width {width}" for slot, width in slots.items()) or "none"
+    spec = model.conditioners.spec
+    widths = {slot: getattr(spec, slot) for slot in ("vector", "sequence", "spatial")}
+    told = [f"{slot} of width {width}" for slot, width in widths.items() if width is not None]
+    return ", ".join([*told, *["which points there are"] * spec.present]) or "none"
 
 
 def _count(module: nn.Module) -> int:

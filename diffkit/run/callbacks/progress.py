@@ -55,7 +55,7 @@ class Progress(Callback):
         if now - self._since < self._period or not trainer.is_global_zero:
             return
         rows = len(batch["x"]) * trainer.world_size * (pl_module.batches - self._seen)
-        text = f"loss {_loss(outputs):.4f}, {rows / (now - self._since):,.0f} images/s"
+        text = f"loss {_loss(outputs):.4f}, {rows / (now - self._since):,.0f} rows/s"
         self._seen, self._since = pl_module.batches, now
         if self._bar is not None:
             self._bar.update(self._row, completed=pl_module.updates, description=text, refresh=True)

@@ -22,10 +22,11 @@ class Table(MemoryData):
     """The columns of numbers of a table: a row is a sample.
 
     `file` is a CSV (UTF-8, a line of names first) or a Parquet file. `columns` are the numbers to learn, by name; by
-    default all that begin with numbers and are not asked for otherwise. Their units stand in the names, as `bill_length (mm)` or
-    `bill_length [mm]`, or are given by `units: {bill_length: mm}`. `label` is a column of categories, or several whose
-    combinations are the classes; `text` one of captions. Empty entries, NA, NaN and null are missing: the number is in
-    no error, the label is none. Of each `hold_out` rows of a class that follow each other one is held out.
+    default all that begin with numbers and are not asked for otherwise. Their units stand in the names, as
+    `bill_length (mm)` or `bill_length [mm]`, or are given by `units: {bill_length: mm}`. `label` is a column of
+    categories, or several whose combinations are the classes; `text` one of captions. Empty entries, NA, NaN and null
+    are missing: the number is in no error, the label is none. Of each `hold_out` rows of a class that follow each other
+    one is held out.
 
     The table is converted once, piece by piece, into files in `$DIFFKIT_CACHE` (by default `~/.cache/diffkit`) that are
     mapped into memory; it is made again when the file changes. Raises `DiffkitError`, with column and line, for what is
