@@ -76,7 +76,7 @@ def test_an_unexpected_error_has_status_3_and_a_traceback(diffkit, monkeypatch) 
 
 
 def test_verify_gives_a_line_for_each_part(diffkit) -> None:  # type: ignore[no-untyped-def]
-    status, out, error = diffkit("verify", "prediction=eps", "codec")
+    status, out, error = diffkit("verify", "prediction=eps", "codec=identity")
     rows = [line.split("\t") for line in out.splitlines()]
     assert status == 0 and [row[0] for row in rows] == ["prediction=eps", "codec=identity"]
     assert all(row[-3] == "pass" and row[-1] == "-" for row in rows)
