@@ -7,6 +7,7 @@ from diffkit.core.data import Data
 from diffkit.core.features import Features
 from diffkit.standard.features import Classifier
 from diffkit.standard.metrics.compared import Compared
+from diffkit.standard.metrics.mmd import mmd
 
 
 class KernelDistance(Compared):
@@ -28,20 +29,9 @@ class KernelDistance(Compared):
 
     def compare(self, real: Float[Tensor, "n d"], drawn: Float[Tensor, "m d"]) -> Float[Tensor, ""]:
         """The squared distance, about 0 or more."""
-        return kernel_distance(drawn, real)
+        return mmd(drawn, real, cubic)
 
 
-def kernel_distance(a: Float[Tensor, "n d"], b: Float[Tensor, "m d"]) -> Float[Tensor, ""]:
-    """The unbiased squared discrepancy of two sets of two or more rows, of any sizes, by the cubic kernel."""
-    return _apart(a) + _apart(b) - 2 * _cubic(a, b).mean()
-
-
-def _apart(x: Float[Tensor, "n d"]) -> Float[Tensor, ""]:
-    """The mean of the kernel over pairs of different rows."""
-    k, n = _cubic(x, x), len(x)
-    mean: Tensor = (k.sum() - k.trace()) / (n * (n - 1))
-    return mean
-
-
-def _cubic(a: Float[Tensor, "n d"], b: Float[Tensor, "m d"]) -> Float[Tensor, "n m"]:
+def cubic(a: Float[Tensor, "n d"], b: Float[Tensor, "m d"]) -> Float[Tensor, "n m"]:
+    """The kernel."""
     return (a @ b.T / a.shape[1] + 1).pow(3)

@@ -1,5 +1,7 @@
 """Maximum mean discrepancy."""
 
+from collections.abc import Callable
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -10,6 +12,8 @@ from diffkit.core.types import Positive
 from diffkit.standard.features import Values
 from diffkit.standard.metrics.compared import Compared
 
+Kernel = Callable[[Tensor, Tensor], Tensor]
+"""From rows (n, d) and others (m, d) to how alike each pair is (n, m)."""
 CHUNK = 1024
 """Rows whose kernel is in memory at a time."""
 MEDIAN_OF = 1000
@@ -41,7 +45,7 @@ class Mmd(Compared):
 
     def compare(self, real: Float[Tensor, "n d"], drawn: Float[Tensor, "m d"]) -> Float[Tensor, ""]:
         """The squared discrepancy, about 0 or more."""
-        return mmd(drawn, real, torch.tensor(self.widths).to(real) * median_distance(real))
+        return mmd(drawn, real, gaussians(torch.tensor(self.widths).to(real) * median_distance(real)))
 
 
 def median_distance(x: Float[Tensor, "n d"]) -> Float[Tensor, ""]:
@@ -49,21 +53,31 @@ def median_distance(x: Float[Tensor, "n d"]) -> Float[Tensor, ""]:
     return torch.pdist(x[:: -(-len(x) // MEDIAN_OF)]).median()
 
 
-def mmd(a: Float[Tensor, "n d"], b: Float[Tensor, "m d"], widths: Float[Tensor, " w"]) -> Float[Tensor, ""]:
-    """The unbiased squared discrepancy of two sets of two or more rows, of any sizes, by Gaussians of these widths."""
-    return _within(a, widths) + _within(b, widths) - 2 * _sum(a, b, widths) / (len(a) * len(b))
+def gaussians(widths: Float[Tensor, " w"]) -> Kernel:
+    """The mean of Gaussians of these widths, as a kernel."""
+
+    def kernel(a: Tensor, b: Tensor) -> Tensor:
+        squared = torch.cdist(a, b).square()
+        return sum(((squared * (-0.5 / w**2)).exp() for w in widths), torch.zeros_like(squared)) / len(widths)
+
+    return kernel
 
 
-def _within(x: Float[Tensor, "n d"], widths: Float[Tensor, " w"]) -> Float[Tensor, ""]:
-    """The mean of the kernel over pairs of different rows; it is 1 for a row with itself."""
+def mmd(a: Float[Tensor, "n d"], b: Float[Tensor, "m d"], kernel: Kernel) -> Float[Tensor, ""]:
+    """The unbiased squared discrepancy of two sets of two or more rows, of any sizes."""
+    return _within(a, kernel) + _within(b, kernel) - 2 * _sum(a, b, kernel) / (len(a) * len(b))
+
+
+def _within(x: Float[Tensor, "n d"], kernel: Kernel) -> Float[Tensor, ""]:
+    """The mean of the kernel over pairs of different rows."""
     n = len(x)
-    return (_sum(x, x, widths) - n) / (n * (n - 1))
+    return _sum(x, x, kernel, apart=True) / (n * (n - 1))
 
 
-def _sum(a: Float[Tensor, "n d"], b: Float[Tensor, "m d"], widths: Float[Tensor, " w"]) -> Float[Tensor, ""]:
-    """The sum of the kernel over all pairs."""
+def _sum(a: Float[Tensor, "n d"], b: Float[Tensor, "m d"], kernel: Kernel, apart: bool = False) -> Float[Tensor, ""]:
+    """The sum of the kernel over all pairs; those of a row and the one in its place are left out where `apart`."""
     total = a.new_zeros(())
-    for rows in torch.split(a, CHUNK):
-        squared = torch.cdist(rows, b).square()
-        total += torch.stack([(squared * (-0.5 / w**2)).exp().sum() for w in widths]).mean()
+    for start in range(0, len(a), CHUNK):
+        values = kernel(a[start : start + CHUNK], b)
+        total += values.sum() - (values.diagonal(start).sum() if apart else 0)
     return total

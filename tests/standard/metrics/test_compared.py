@@ -9,8 +9,9 @@ from diffkit import compose
 from diffkit.compose.build import build_metrics, create
 from diffkit.core.errors import DiffkitError
 from diffkit.standard.features import Values
-from diffkit.standard.metrics.kernel import kernel_distance
+from diffkit.standard.metrics.kernel import cubic
 from diffkit.standard.metrics.manifold import Manifold, inside
+from diffkit.standard.metrics.mmd import mmd
 
 
 @pytest.fixture(scope="module")
@@ -90,15 +91,15 @@ def test_the_kernel_distance_is_that_of_every_pair():
 
     within = [mean([(x, y) for i, x in enumerate(s) for j, y in enumerate(s) if i != j]) for s in (a, b)]
     expected = sum(within) - 2 * mean([(x, y) for x in a for y in b])
-    assert kernel_distance(a, b).item() == pytest.approx(expected, rel=1e-12)
-    assert kernel_distance(b, a).item() == pytest.approx(expected, rel=1e-12)
+    assert mmd(a, b, cubic).item() == pytest.approx(expected, rel=1e-12)
+    assert mmd(b, a, cubic).item() == pytest.approx(expected, rel=1e-12)
 
 
 @pytest.mark.parametrize(("n", "m"), [(20, 8)])
 def test_the_kernel_distance_has_no_bias_in_sets_of_any_size(n, m):
     """Over many draws its mean is 0 for one distribution, and for two that of the moments, within four errors."""
     for shift in (0.0, 1.0):
-        found = torch.stack([kernel_distance(rows(n, 1, i), rows(m, 1, 10_000 + i, shift)) for i in range(1500)])
+        found = torch.stack([mmd(rows(n, 1, i), rows(m, 1, 10_000 + i, shift), cubic) for i in range(1500)])
         error = found.std() / len(found) ** 0.5
         # k(x, y) = 1 + 3 x y + 3 (x y)^2 + (x y)^3, so that the distances of the moments count
         expected = 3 * 1**2 + 3 * (2 - 1) ** 2 + 4**2 if shift else 0.0

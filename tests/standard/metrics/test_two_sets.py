@@ -13,7 +13,7 @@ from diffkit.core.errors import DiffkitError
 from diffkit.standard.metrics.column_wasserstein import wasserstein
 from diffkit.standard.metrics.correlation import correlation_error
 from diffkit.standard.metrics.energy import energy_distance
-from diffkit.standard.metrics.mmd import median_distance, mmd
+from diffkit.standard.metrics.mmd import gaussians, median_distance, mmd
 from diffkit.standard.metrics.two_sample import two_sample
 
 
@@ -56,7 +56,7 @@ def test_energy_and_mmd_over_all_pairs_one_by_one():
     expected = 2 * distance(a, b).mean() - distance(a, a).mean() - distance(b, b).mean()
     assert energy_distance(a, b).item() == pytest.approx(expected.item(), rel=1e-6)
     expected = others(kernel(a, a)) + others(kernel(b, b)) - 2 * kernel(a, b).mean()
-    assert mmd(a, b, widths).item() == pytest.approx(expected.item(), rel=1e-6)
+    assert mmd(a, b, gaussians(widths)).item() == pytest.approx(expected.item(), rel=1e-6)
 
 
 @pytest.mark.parametrize("mean", [0.0, 0.6])
@@ -65,7 +65,8 @@ def test_mmd_of_two_normals(mean):
     # E k(x, y) = (w^2 / (w^2 + 2))^(d/2) exp(-|mean|^2 / (2 (w^2 + 2))) for unit variances
     spread = w * w + 2
     expected = 2 * (w * w / spread) ** (d / 2) * (1 - math.exp(-d * mean * mean / (2 * spread)))
-    found = [mmd(normal(400, d, 2 * i), normal(300, d, 2 * i + 1, mean), torch.tensor([w]).double()) for i in range(40)]
+    kernel = gaussians(torch.tensor([w]).double())
+    found = [mmd(normal(400, d, 2 * i), normal(300, d, 2 * i + 1, mean), kernel) for i in range(40)]
     values = torch.stack(found)
     error = values.std().item() / len(values) ** 0.5
     assert values.mean().item() == pytest.approx(expected, abs=3.5 * error)  # without bias
