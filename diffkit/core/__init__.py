@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from diffkit.core.bad import BadSample as BadSample
+    from diffkit.core.bad import BadSample as BadSample, Policy as Policy
     from diffkit.core.bound import variational_bound as variational_bound
     from diffkit.core.codec import Codec as Codec, LearnedCodec as LearnedCodec
     from diffkit.core.condition import Condition as Condition, ConditionSpec as ConditionSpec
@@ -77,7 +77,7 @@ if TYPE_CHECKING:
     )
 
 _HOME = {
-    "bad": ["BadSample"],
+    "bad": ["BadSample", "Policy"],
     "bound": ["variational_bound"],
     "codec": ["Codec", "LearnedCodec"],
     "condition": ["Condition", "ConditionSpec"],

@@ -11,10 +11,17 @@ if TYPE_CHECKING:
     from diffkit.standard.data.drawing import image_grid as image_grid, scatter_grid as scatter_grid
     from diffkit.standard.data.loaded import LoadedData as LoadedData
     from diffkit.standard.data.memory import MemoryData as MemoryData
+    from diffkit.standard.data.pictured import LoadedPictures as LoadedPictures, Told as Told
+    from diffkit.standard.data.pixels import Pictures as Pictures
+    from diffkit.standard.data.turns import Streamed as Streamed
 
 _WHERE = {
     "LoadedData": "loaded",
+    "LoadedPictures": "pictured",
     "MemoryData": "memory",
+    "Pictures": "pixels",
+    "Streamed": "turns",
+    "Told": "pictured",
     "cloud_grid": "clouds",
     "image_grid": "drawing",
     "scatter_grid": "drawing",

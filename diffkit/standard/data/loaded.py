@@ -2,17 +2,17 @@
 
 import json
 import math
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from hashlib import sha256
+from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar, get_args
+from typing import Any, TypeVar, get_args
 from warnings import warn
 
 import torch
-from jaxtyping import Int64
 from lightning import LightningDataModule
 from torch import Tensor
 
@@ -24,6 +24,7 @@ from diffkit.core.types import Batch
 from diffkit.standard.data.latents import Latents, digest as digest_of
 from diffkit.standard.data.stream import TEST_BATCHES, Again, Split, device, pick, place, wording
 from diffkit.standard.data.tables.cache import root
+from diffkit.standard.data.turns import Arranged, Some, alone, chunks, joined, streamed, streamed_batches
 from diffkit.standard.data.workers import ahead, cores
 
 REFERENCE = 2048
@@ -32,29 +33,9 @@ NUMBERS = 2**28
 """... and the most numbers: 1 GB."""
 DIGEST = "digest"
 """The column of the digest of each row's content, where something is kept of it."""
-CHUNK = 32
-"""How many rows are loaded at a time, where they are not for training."""
 TRIES = 100
 """How many rows may be bad one after the other before there is none that stands in for the first."""
 R = TypeVar("R")
-
-
-class Some(NamedTuple):
-    """Rows of a split to be loaded: those of one device for a step of training, or any where `step` is -1."""
-
-    split: Split
-    rows: Sequence[int]
-    step: int = -1
-    rank: int = 0
-    world: int = 1
-
-
-class Arranged(ABC):
-    """What loaded data may be beside whose rows are not read from anywhere at the same cost."""
-
-    @abstractmethod
-    def arrange(self, split: Split, first: int, *key: int | str) -> Iterable[Int64[Tensor, " rows"]]:
-        """Each row of a split once, in an order that is a function of the key, from the `first`-th on; in pieces."""
 
 
 class LoadedData(LightningDataModule, Data, Captioned, Scanned, Keeping):
@@ -102,7 +83,8 @@ class LoadedData(LightningDataModule, Data, Captioned, Scanned, Keeping):
     def scan(self) -> Iterator[BadSample | None]:
         """What is wrong with each row, or None; every row is read once."""
         for split in get_args(Split):
-            for found in self._through(self._inspect, _chunks(split, range(self.count(split)))):
+            rows = self.stream(split, None) if streamed(self) else range(self.count(split))
+            for found in self._through(self._inspect, chunks(split, rows)):
                 yield from found
 
     def reference(self, split: Split) -> Batch:
@@ -113,6 +95,8 @@ class LoadedData(LightningDataModule, Data, Captioned, Scanned, Keeping):
 
     def keep(self, column: str, make: Callable[[Tensor], Tensor], digest: str) -> None:
         """See `Keeping`: it is on disk, in `$DIFFKIT_CACHE`, and made of a row when that is first seen."""
+        if streamed(self):
+            raise DiffkitError("what is made of rows that come in turn alone cannot be kept: read them from files")
         about = json.dumps([digest, self.spec.to_dict(), [self.count(split) for split in get_args(Split)]])
         folder = root() / "latents" / sha256(about.encode()).hexdigest()[:24]
         for split in get_args(Split):
@@ -149,13 +133,12 @@ class LoadedData(LightningDataModule, Data, Captioned, Scanned, Keeping):
         asked = deque[Some]()
 
         def turns() -> Iterator[Some]:
-            rows = batches(self._epoch, self.count("train"), self.batch_size, self.start)
-            for step, index in enumerate(rows, self.start):
-                asked.append(Some("train", index[rank::world].tolist(), step, rank, world))
+            for step, rows in enumerate(self._batches(), self.start):
+                asked.append(Some("train", rows[rank::world], step, rank, world))
                 yield asked[-1]
 
         for step, loaded in enumerate(self._through(self._batch, turns()), self.start):
-            rows = torch.tensor(asked.popleft().rows)
+            rows = asked.popleft().rows
             columns = self._taken(*loaded)
             digests = columns.pop(DIGEST, ())
             batch = self._with_latents("train", rows, digests, self._ready(columns))
@@ -168,14 +151,17 @@ class LoadedData(LightningDataModule, Data, Captioned, Scanned, Keeping):
             share = index[rank::world]
             some = rows_of(columns, share)
             digests = [digest_of(x) for x in some["x"]] if self._keeps else []
-            yield pick(self._with_latents("test", self._places("test")[share], digests, self._ready(some)), share)
+            rows = self._places("test")[share].tolist() if self._keeps else []
+            yield pick(self._with_latents("test", rows, digests, self._ready(some)), share)
 
-    def _with_latents(self, split: Split, rows: Tensor, digests: Sequence[bytes], batch: dict[str, Any]) -> Batch:
+    def _with_latents(
+        self, split: Split, rows: Sequence[int], digests: Sequence[bytes], batch: dict[str, Any]
+    ) -> Batch:
         """The batch of these rows of the split, with the column that is kept of them, if one is."""
         if not self._keeps:
             return batch
         column, kept = self._latents[split]
-        return {**batch, column: kept(rows.tolist(), digests, batch["x"])}
+        return {**batch, column: kept(rows, digests, batch["x"])}
 
     def _ready(self, columns: dict[str, Any]) -> dict[str, Any]:
         """Columns as they were loaded, standardised on the model's device: bytes travel faster than floats."""
@@ -189,20 +175,35 @@ class LoadedData(LightningDataModule, Data, Captioned, Scanned, Keeping):
     def _sample(self, split: Split) -> dict[str, Any]:
         """The rows of `reference`, as they were loaded."""
         if split not in self._kept:
-            loaded = self._through(self._batch, _chunks(split, self._places(split).tolist()))
+            if streamed(self):
+                rows = list(islice(self.stream(split, None), self._most))
+            else:
+                rows = self._places(split).tolist()
+            loaded = self._through(self._batch, chunks(split, rows))
             self._kept[split] = joined([self._taken(*some) for some in loaded])
             self._kept[split].pop(DIGEST, None)
         return self._kept[split]
 
     def _places(self, split: Split) -> Tensor:
         """Which rows `reference` gives."""
-        most = max(1, min(REFERENCE, NUMBERS // math.prod(self.spec.shape)))
         some = torch.empty(0, dtype=torch.long)
         for piece in self._arranged(split, 0, "reference", split):
             some = torch.cat([some, piece])
-            if len(some) >= most:
+            if len(some) >= self._most:
                 break
-        return some[:most]
+        return some[: self._most]
+
+    @property
+    def _most(self) -> int:
+        """How many rows `reference` gives."""
+        return max(1, min(REFERENCE, NUMBERS // math.prod(self.spec.shape)))
+
+    def _batches(self) -> Iterator[list[Any]]:
+        """The rows of every batch of training from the `start`-th on."""
+        rows = self.count("train")
+        if streamed(self):
+            return streamed_batches(self, rows, self.batch_size, self.start)
+        return (some.tolist() for some in batches(self._epoch, rows, self.batch_size, self.start))
 
     def _epoch(self, epoch: int, first: int) -> Iterable[Tensor]:
         return self._arranged("train", first, "order", self.seed, epoch)
@@ -236,50 +237,31 @@ class LoadedData(LightningDataModule, Data, Captioned, Scanned, Keeping):
             rows.append(one)
         return joined(rows), bad
 
-    def _whole(self, split: Split, row: int, bad: list[BadSample]) -> dict[str, Any] | None:
+    def _whole(self, split: Split, row: Any, bad: list[BadSample]) -> dict[str, Any] | None:
         """A row as a batch of one, or the next that is not bad; None if there is none, or none is wanted."""
         for further in range(1 if self.on_bad == "error" else TRIES):
             try:
-                return self._one(split, (row + further) % self.count(split))
+                return self._one(split, (row + further) % self.count(split) if further else row)
             except BadSample as found:
                 bad.append(found)
         return None
 
-    def _one(self, split: Split, row: int) -> dict[str, Any]:
+    def _one(self, split: Split, row: Any) -> dict[str, Any]:
         loaded = self.load(split, row)
         x = loaded["x"]
         if tuple(x.shape) != self.spec.shape:
             raise BadSample(f"row {row} of the {split} split", f"its shape is {tuple(x.shape)}, not {self.spec.shape}")
         if x.is_floating_point() and not x.isfinite().all():
             raise BadSample(f"row {row} of the {split} split", "it has values that are NaN or infinite")
-        columns = {name: _alone(value) for name, value in loaded.items()}
+        columns = {name: alone(value) for name, value in loaded.items()}
         return {**columns, DIGEST: [digest_of(x)]} if self._keeps else columns
 
     def _inspect(self, some: Some) -> list[BadSample | None]:
         return [self._fault(some.split, row) for row in some.rows]
 
-    def _fault(self, split: Split, row: int) -> BadSample | None:
+    def _fault(self, split: Split, row: Any) -> BadSample | None:
         try:
             self._one(split, row)
         except BadSample as found:
             return found
         return None
-
-
-def _alone(value: Any) -> Any:
-    """A row's value as a column of one."""
-    return value[None] if isinstance(value, Tensor) else torch.tensor([value]) if isinstance(value, int) else [value]
-
-
-def joined(parts: Sequence[Batch]) -> dict[str, Any]:
-    """Batches one after the other."""
-    return {
-        name: torch.cat([part[name] for part in parts])
-        if isinstance(column, Tensor)
-        else [value for part in parts for value in part[name]]
-        for name, column in parts[0].items()
-    }
-
-
-def _chunks(split: Split, rows: Sequence[int]) -> Iterator[Some]:
-    return (Some(split, rows[i : i + CHUNK]) for i in range(0, len(rows), CHUNK))

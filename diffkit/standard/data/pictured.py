@@ -1,6 +1,6 @@
 """What all data of pictures that are decoded as training goes have in common."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -8,11 +8,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from diffkit.core.bad import Policy
+from diffkit.core.bad import BadSample, Policy
 from diffkit.core.data import Augmented, DataSpec
 from diffkit.core.types import Batch
 from diffkit.standard.data.loaded import LoadedData
-from diffkit.standard.data.pixels import Pictures
+from diffkit.standard.data.pixels import Pictures, Pixels, Undecodable
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -61,6 +61,13 @@ class LoadedPictures(LoadedData, Augmented):
             class_names=told.class_names,
         )
         super().__init__(spec, batch_size, seed, workers, on_bad)
+
+    def decoded(self, content: bytes, place: Callable[[], str]) -> Pixels:
+        """The pixels in the bytes of a picture's file; raises `BadSample`, with the place, where there are none."""
+        try:
+            return self.pictures.decode(content)
+        except Undecodable as fault:
+            raise BadSample(place(), str(fault)) from None
 
     def augment(self, rows: Batch, stream: torch.Generator) -> Batch:
         """Each picture is mirrored or not."""

@@ -14,9 +14,8 @@ from diffkit.core.errors import DiffkitError
 from diffkit.core.types import Batch, Count, Fraction, Natural, Positive, Range
 from diffkit.standard.data.captions import captions_of, checked_captions
 from diffkit.standard.data.image_folder import Light
-from diffkit.standard.data.loaded import Arranged
 from diffkit.standard.data.pictured import LoadedPictures, Told
-from diffkit.standard.data.pixels import Pictures, Undecodable
+from diffkit.standard.data.pixels import Pictures
 from diffkit.standard.data.shards import headers
 from diffkit.standard.data.shards.index import Indexer
 from diffkit.standard.data.shards.names import shard_names
@@ -24,6 +23,7 @@ from diffkit.standard.data.shards.parts import Part, parted
 from diffkit.standard.data.shards.store import Store
 from diffkit.standard.data.stream import Split
 from diffkit.standard.data.tables.cache import root
+from diffkit.standard.data.turns import Arranged
 from diffkit.standard.data.workers import cores
 
 HEADERS = 1 << 14
@@ -139,10 +139,7 @@ class WebDataset(LoadedPictures, Arranged):
         if where < 0:
             raise BadSample(self._place(shard, found, 0), _PICTURE[where])
         content = self._content(shard, where, int(found["size"]))
-        try:
-            columns: dict[str, object] = {"x": self.pictures.decode(content)}
-        except Undecodable as fault:
-            raise BadSample(self._place(shard, found, where), str(fault)) from None
+        columns: dict[str, object] = {"x": self.decoded(content, lambda: self._place(shard, found, where))}
         if "label" in self.spec.conditions:
             columns["label"] = int(found["label"])
             if found["label"] < headers.NO_CLASS:
