@@ -175,10 +175,8 @@ class LoadedData(LightningDataModule, Data, Captioned, Scanned, Keeping):
     def _sample(self, split: Split) -> dict[str, Any]:
         """The rows of `reference`, as they were loaded."""
         if split not in self._kept:
-            if streamed(self):
-                rows = list(islice(self.stream(split, None), self._most))
-            else:
-                rows = self._places(split).tolist()
+            most = self._most
+            rows = list(islice(self.stream(split, None), most)) if streamed(self) else self._places(split).tolist()
             loaded = self._through(self._batch, chunks(split, rows))
             self._kept[split] = joined([self._taken(*some) for some in loaded])
             self._kept[split].pop(DIGEST, None)
@@ -200,10 +198,10 @@ class LoadedData(LightningDataModule, Data, Captioned, Scanned, Keeping):
 
     def _batches(self) -> Iterator[list[Any]]:
         """The rows of every batch of training from the `start`-th on."""
-        rows = self.count("train")
+        asked = self.count("train"), self.batch_size, self.start
         if streamed(self):
-            return streamed_batches(self, rows, self.batch_size, self.start)
-        return (some.tolist() for some in batches(self._epoch, rows, self.batch_size, self.start))
+            return streamed_batches(self, *asked)
+        return (some.tolist() for some in batches(self._epoch, *asked))
 
     def _epoch(self, epoch: int, first: int) -> Iterable[Tensor]:
         return self._arranged("train", first, "order", self.seed, epoch)
