@@ -1,9 +1,15 @@
 """The residual MLP."""
 
+import math
+from functools import partial
+
+import pytest
 import torch
 
 from diffkit.core.condition import Condition, ConditionSpec
-from diffkit.standard.denoisers.mlp import Mlp
+from diffkit.standard.denoisers.mlp import Mlp, waves
+from diffkit.testing import check_denoiser
+from diffkit.testing.given import CONDITIONS
 
 
 def test_a_sequence_conditions_through_its_tokens_only() -> None:
@@ -33,3 +39,14 @@ def test_a_spatial_condition_is_more_inputs() -> None:
 def test_it_starts_at_zero() -> None:
     network = Mlp((5,), ConditionSpec(), width=8, embedding=8)
     assert network(torch.randn(2, 5), torch.zeros(2), Condition()).abs().max() == 0
+
+
+def test_it_sees_each_value_at_frequencies_that_double() -> None:
+    x = torch.tensor([[0.3, -2.0]], dtype=torch.float64)
+    angles = [frequency * value for frequency in (1, 2, 4) for value in (0.3, -2.0)]
+    expected = sorted(wave(angle) for angle in angles for wave in (math.sin, math.cos))
+    assert waves(x, 3)[0].sort().values.tolist() == pytest.approx(expected, rel=1e-12)
+
+
+def test_a_network_of_frequencies_keeps_the_contract() -> None:
+    check_denoiser(partial(Mlp, width=8, embedding=8, frequencies=2), [(2,), (1, 4, 4)], CONDITIONS[:2])
