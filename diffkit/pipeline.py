@@ -11,7 +11,7 @@ from torch import Tensor
 
 from diffkit.compose.build import build_sampling
 from diffkit.compose.recorded import require
-from diffkit.core.data import Data, DataSpec, rows_of
+from diffkit.core.data import DataSpec, Drawing, rows_of
 from diffkit.core.errors import DiffkitError
 from diffkit.core.evidence import Density
 from diffkit.core.grid import FittedGrid, Grid
@@ -42,8 +42,8 @@ class Samples:
     """In the data's own units."""
     columns: Batch
     """The conditions by name, row by row."""
-    data: Data
-    """The part that knows how to draw them."""
+    data: Drawing
+    """What knows how to draw them: the data part, or what its class gives where the data are not at hand."""
 
     def image(self) -> "Image":
         """The samples under their captions."""
@@ -136,7 +136,7 @@ class Pipeline:
         rows = request(self.model, self.spec, asked, fitted.guidance)
         drawn = replace(fitted, edit=rows.edit)
         x = generate(self.model, self.spec, drawn, rows.columns, range(rows.rows), seed, rows.negative, batch_size)
-        return Samples(x, rows.columns, self.saved.data())
+        return Samples(x, rows.columns, self.saved.drawing())
 
     def log_likelihood(
         self,

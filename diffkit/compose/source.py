@@ -22,7 +22,7 @@ from diffkit.core.errors import DiffkitError
 
 SAVED = "saved"
 """The option that stands for a run's own choice."""
-SAVED_KINDS = ("sampler", "grid", "guidance")
+SAVED_KINDS = ("data", "sampler", "grid", "guidance")
 
 _KIND = "_kind_"
 

@@ -18,8 +18,8 @@ _TRAINING = ["density", "weighting", "task", "optimizer", "logger", "callbacks"]
 GROUPS = {
     "train": [*_MODEL, *_TRAINING, *_SAMPLING, "metric", "trainer"],
     "sample": [*_SAMPLING, "trainer", "logger"],
-    "evaluate": [*_SAMPLING, "metric", "trainer"],
-    "compare": [*_SAMPLING, "metric", "logger"],
+    "evaluate": ["data", *_SAMPLING, "metric", "trainer"],
+    "compare": ["data", *_SAMPLING, "metric", "logger"],
 }
 """The groups that a verb's config has."""
 

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
         Data as Data,
         DataSpec as DataSpec,
         Depicted as Depicted,
+        Drawing as Drawing,
         Keeping as Keeping,
+        Portable as Portable,
         Scanned as Scanned,
     )
     from diffkit.core.denoiser import DenoiserNetwork as DenoiserNetwork
@@ -82,7 +84,7 @@ _HOME = {
     "codec": ["Codec", "LearnedCodec"],
     "condition": ["Condition", "ConditionSpec"],
     "conditioner": ["Conditioner", "Conditioners", "Prepared"],
-    "data": ["Augmented", "Captioned", "Data", "DataSpec", "Depicted", "Keeping", "Scanned"],
+    "data": ["Augmented", "Captioned", "Data", "DataSpec", "Depicted", "Drawing", "Keeping", "Portable", "Scanned"],
     "denoiser": ["DenoiserNetwork"],
     "errors": ["DiffkitError", "DiffkitWarning"],
     "evidence": ["Density"],

@@ -93,20 +93,10 @@ class DataSpec:
         return cls(**fields)
 
 
-class Data(ABC):
-    """A set of samples: a part of this kind is a `LightningDataModule` that implements this interface too.
-
-    Its loaders yield batches: dicts with `"x"` (b, *shape), standardised, and the columns of `spec.conditions`.
-    Its constructor reads and loads nothing but what `spec` needs; `setup` does the rest.
-    """
+class Drawing(ABC):
+    """What draws samples of one kind of data."""
 
     spec: DataSpec
-    start: int = 0
-    """The number of batches already consumed, set when a run is resumed: training goes on with the batch after them."""
-
-    @abstractmethod
-    def reference(self, split: Literal["train", "test"]) -> Batch:
-        """All rows (or a large sample of them) of one split, standardised, with their conditions."""
 
     @abstractmethod
     def draw(self, x: Float[Tensor, "rows columns *d"], titles: Sequence[str] = ()) -> "Image":
@@ -114,6 +104,34 @@ class Data(ABC):
 
         `titles` are those of the columns. Pictures take a tile each; points of one panel are drawn in it together:
         then `x` is (rows, columns, n, *shape), n points a panel.
+        """
+
+
+class Data(Drawing):
+    """A set of samples: a part of this kind is a `LightningDataModule` that implements this interface too.
+
+    Its loaders yield batches: dicts with `"x"` (b, *shape), standardised, and the columns of `spec.conditions`.
+    Its constructor reads and loads nothing but what `spec` needs; `setup` does the rest.
+    """
+
+    start: int = 0
+    """The number of batches already consumed, set when a run is resumed: training goes on with the batch after them."""
+
+    @abstractmethod
+    def reference(self, split: Literal["train", "test"]) -> Batch:
+        """All rows (or a large sample of them) of one split, standardised, with their conditions."""
+
+
+class Portable(ABC):
+    """What data may be beside whose samples can be drawn on a machine that has no copy of the data."""
+
+    @classmethod
+    @abstractmethod
+    def drawing(cls, spec: DataSpec, rows: Callable[[], Batch | None]) -> Drawing:
+        """What draws samples of data of this spec, which is all that it needs.
+
+        `rows` gives rows of the training split, in the data's own units, for drawing them beside the samples; None
+        where the data are not at hand. It reads them when it is called.
         """
 
 
@@ -144,7 +162,7 @@ class Depicted(ABC):
 
     @abstractmethod
     def depict(self, x: Float[Tensor, "rows columns *d"], columns: Batch, titles: Sequence[str] = ()) -> "Image":
-        """As `Data.draw`, told the columns of the samples: an entry for each, row by row; not all may be there."""
+        """As `Drawing.draw`, told the columns of the samples: an entry for each, row by row; not all may be there."""
 
 
 class Scanned(ABC):

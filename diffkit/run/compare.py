@@ -58,7 +58,7 @@ def compare(arguments: Sequence[str]) -> int:
         raise found[0].error or DiffkitError("there is nothing to compare")
     asked = _plain(composed[0])
     saved = open_run(asked["run"])
-    data = saved.data()
+    data = saved.data(asked["data"])
     metrics = _metrics(asked, data)
     jobs = [_prepared(point, saved) for point in found]
     ready = [job for job in jobs if isinstance(job, Job)]
@@ -105,7 +105,7 @@ def _prepared(point: Point, saved: Saved) -> Job | Point:
             saved.snapshots().shares(asked["ema"])
     except DiffkitError as error:
         return Point(point.choice, error=error)
-    settings = {name: asked[name] for name in (*LISTED, "n", "seed", "metric")}
+    settings = {name: asked[name] for name in (*LISTED, "n", "seed", "metric", "data")}
     made = {"run": str(saved.config["diffkit"]["sha256"]), "device": _device()}
     return Job(point, sampling, asked["ema"], settings | made)
 

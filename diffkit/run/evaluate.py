@@ -120,7 +120,7 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
     n, seed, batch_size = asked["n"], asked["seed"], asked["batch_size"]
     if (n is not None and n < 2) or batch_size < 1:
         raise DiffkitError(f"n={n} batch_size={batch_size}: give at least 2 samples, and 1 in a batch")
-    data = saved.data()
+    data = saved.data(asked.get("data"))
     judges, meters = _parted(build_metrics(asked, data, seed), asked.get("file"))
     sampling = Sampling(*build_sampling(asked, saved.spec, saved.model.codec)) if judges else None
     if sampling is not None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from diffkit.core.data import Data
+from diffkit.core.data import Drawing
 from diffkit.run import pictures
 from diffkit.run.folder import write_bytes
 from diffkit.run.generate import Film
@@ -22,7 +22,7 @@ FORMS = ((64, 1, 1.0), (48, 1, 0.75), (48, 2, 0.75), (32, 2, 0.5), (32, 4, 0.5))
 """Colours, one frame of how many, and the share of the width: a film has the first of these that is small enough."""
 
 
-def frames(data: Data, film: Film) -> list[Image.Image]:
+def frames(data: Drawing, film: Film) -> list[Image.Image]:
     """A picture of x_t for each frame of the film, all of one size and on the same axes, under its time.
 
     Points in the plane and in space that are far outside the last frame are left out. Of tables there is a picture of

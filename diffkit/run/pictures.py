@@ -11,7 +11,7 @@ from jaxtyping import Float
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from diffkit.core.data import KNOWN, Data, DataSpec, Depicted, rows_of
+from diffkit.core.data import KNOWN, DataSpec, Depicted, Drawing, rows_of
 from diffkit.core.types import Batch
 from diffkit.run.captions import caption, title
 from diffkit.run.edit import GIVEN, SHARE
@@ -26,7 +26,7 @@ _ROWS, _FRAMES = 4, 9
 """How many of them the strip shows, and at how many times."""
 
 
-def grid(data: Data, x: Float[Tensor, " b *d"], columns: Batch, limit: int = 64) -> Image.Image:
+def grid(data: Drawing, x: Float[Tensor, " b *d"], columns: Batch, limit: int = 64) -> Image.Image:
     """Samples in the data's own units under their captions, the first `limit` of them; it says so where there are more.
 
     One caption stands above all; a few that repeat have a column each; otherwise each sample has its own. Samples
@@ -55,7 +55,7 @@ def grid(data: Data, x: Float[Tensor, " b *d"], columns: Batch, limit: int = 64)
 
 
 def drawn(
-    data: Data, x: Float[Tensor, "rows columns *d"], told: Batch, index: Tensor, titles: Sequence[str] = ()
+    data: Drawing, x: Float[Tensor, "rows columns *d"], told: Batch, index: Tensor, titles: Sequence[str] = ()
 ) -> Image.Image:
     """`data.draw`; where the data ask what samples were told, that is the row of `told` that `index` has for each."""
     return (
@@ -83,7 +83,7 @@ def _before(spec: DataSpec, columns: Batch) -> Tensor | None:
     return given.where(columns[KNOWN], middle) if KNOWN in columns else given
 
 
-def _both(data: Data, before: Tensor, x: Tensor, captions: Sequence[str], told: Batch) -> Image.Image:
+def _both(data: Drawing, before: Tensor, x: Tensor, captions: Sequence[str], told: Batch) -> Image.Image:
     """Pictures in lines, each below what was given; points in two panels."""
     if len(data.spec.shape) == 1:
         return data.draw(torch.stack([before[: len(x)].to(x), x])[None], ["given", "samples"])
@@ -94,7 +94,7 @@ def _both(data: Data, before: Tensor, x: Tensor, captions: Sequence[str], told: 
     return _of(pile(pairs), len(x), len(captions))
 
 
-def strip(data: Data, film: Film) -> Image.Image:
+def strip(data: Drawing, film: Film) -> Image.Image:
     """The film strip: for each sample a row of x_t and one of the model's x_0 for it, from noise to the sample.
 
     It has a few of the film's samples and times. After Ho et al. (2020), "progressive generation". Points (samples of
@@ -168,7 +168,7 @@ def save(picture: Image.Image, path: Path) -> None:
     write_bytes(path, file.getvalue())
 
 
-def _tiles(data: Data, x: Tensor, told: Batch) -> Image.Image:
+def _tiles(data: Drawing, x: Tensor, told: Batch) -> Image.Image:
     """Pictures in a block about as wide as high; what is left free stays empty."""
     columns = min(len(x), max(_COLUMNS, math.isqrt(len(x) - 1) + 1))
     full = len(x) // columns * columns
@@ -177,7 +177,7 @@ def _tiles(data: Data, x: Tensor, told: Batch) -> Image.Image:
     return pile([drawn(data, x[block], told, block) for block in blocks if block.numel()])
 
 
-def _panels(data: Data, x: Tensor, groups: Sequence[Sequence[int]], names: Sequence[str]) -> Image.Image:
+def _panels(data: Drawing, x: Tensor, groups: Sequence[Sequence[int]], names: Sequence[str]) -> Image.Image:
     """One panel for each caption; all with as many points as the least frequent one has."""
     n = min(map(len, groups))
     titles = names[: len(groups)] if any(names) else []

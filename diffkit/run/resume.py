@@ -10,6 +10,7 @@ from diffkit.core.data import DataSpec
 from diffkit.core.errors import DiffkitError
 from diffkit.run.checkpoint import Found, newest
 from diffkit.run.folder import RunFolder
+from diffkit.run.others import differences
 
 _MAY_CHANGE = (
     "trainer",
@@ -71,7 +72,7 @@ def find(where: str) -> Point:
 def refuse_other_data(point: Point, made: Mapping[str, Any]) -> None:
     """Raise `DiffkitError` if the data are not those that the run was trained on; `made` is their provenance."""
     before = point.saved.get("diffkit", {})
-    others = _differences({**DataSpec(()).to_dict(), **before.get("spec", {})}, made["spec"])
+    others = differences({**DataSpec(()).to_dict(), **before.get("spec", {})}, made["spec"])
     if others:
         raise DiffkitError(
             f"the data are not what the run {point.folder.path} was trained on: {'; '.join(others)}; restore them, or"
@@ -82,10 +83,6 @@ def refuse_other_data(point: Point, made: Mapping[str, Any]) -> None:
             f"the data are not those that the run {point.folder.path} was trained on (its fingerprint is"
             " another): restore them, or start a new run"
         )
-
-
-def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    return [f"{key} was {before[key]} and is {value}" for key, value in now.items() if before[key] != value]
 
 
 def _copy(source: Mapping[str, Any], target: dict[str, Any], keys: list[str]) -> None:

@@ -16,7 +16,7 @@ from PIL.Image import Image
 from diffkit.compose.build import build_sampling
 from diffkit.compose.foreign import instantiate
 from diffkit.core.cost import Cost
-from diffkit.core.data import KNOWN, Data
+from diffkit.core.data import KNOWN, Drawing
 from diffkit.core.errors import DiffkitError
 from diffkit.run import films, pictures
 from diffkit.run.captions import title
@@ -56,7 +56,7 @@ def sample(cfg: DictConfig) -> Path:
         asked["n"] = DEFAULT
     rows = request(saved.model, saved.spec, asked, sampling.guidance)
     sampling = replace(sampling, edit=rows.edit)
-    data = saved.data()
+    data = saved.drawing()
     out = Path(asked["out"]).expanduser() if asked.get("out") else saved.folder / "samples"
     settings = _settings(asked, saved, rows)
     shards = Shards.of(out, settings)
@@ -74,7 +74,7 @@ def _cost(predictor: Predictor) -> Cost:
 
 
 def _predict(
-    predictor: "Predictor", asked: Mapping[str, Any], data: Data, out: Path, settings: Mapping[str, Any]
+    predictor: "Predictor", asked: Mapping[str, Any], data: Drawing, out: Path, settings: Mapping[str, Any]
 ) -> None:
     """Draw what is missing; then the first device puts everything together."""
     trainer, price = _trainer(asked, out), _cost(predictor)
@@ -98,7 +98,7 @@ def _predict(
     trainer.strategy.barrier("all is written")
 
 
-def _draw(predictor: Predictor, trainer: Trainer, data: Data, out: Path) -> dict[str, Image]:
+def _draw(predictor: Predictor, trainer: Trainer, data: Drawing, out: Path) -> dict[str, Image]:
     """The two pictures and the film, which runs where and as the samples were drawn."""
     with np.load(out / "samples.npz") as file:
         x = torch.from_numpy(file["x"])

@@ -1,17 +1,22 @@
 """A saved run as sampling and evaluating need it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from diffkit.compose.build import build_sampling, part
+from diffkit.compose.build import build_sampling, part, part_name
 from diffkit.compose.bundles import shipped
 from diffkit.compose.recorded import require
-from diffkit.core.data import Data, DataSpec
+from diffkit.compose.registry import registry
+from diffkit.compose.values import hyperparameters
+from diffkit.core.data import Data, DataSpec, Drawing, Portable
 from diffkit.core.errors import DiffkitError
 from diffkit.core.model import DiffusionModel
+from diffkit.core.types import Batch
 from diffkit.run.bundle import load, locate
 from diffkit.run.generate import Sampling
+from diffkit.run.others import matched
 from diffkit.run.snapshots import FOLDER, Snapshots
 
 
@@ -35,10 +40,45 @@ class Saved:
         """The seed it was trained with."""
         return int(self.config.get("seed", 0))
 
-    def data(self) -> Data:
-        """The data part, for drawing and for comparing; raises `DiffkitError` if it is not installed."""
-        made: Data = part("data", require(self.config, ["data"])["data"], seed=self.seed)
-        return made
+    def data(self, chosen: Mapping[str, Any] | None = None) -> Data:
+        """The data that it was trained on, to be compared with; or `chosen` ones, as from another place.
+
+        They are standardised as the model's. Raises `DiffkitError` if the part is not installed, if the data are not at
+        hand, or if they are of another kind.
+        """
+        own = self._data
+        node = own if chosen is None else chosen
+        kind = registry().load("data", part_name("data", node))
+        try:
+            made: Data = part("data", node, seed=self.seed)
+        except DiffkitError as error:
+            keys = [name for name, key in hyperparameters(kind).items() if key.required and name in node]
+            if not keys or any(node[key] != own.get(key) for key in keys):
+                raise
+            raise DiffkitError(
+                f"{error}; figures need rows of the data, which {self.folder} read from"
+                f" {' '.join(f'data.{key}={node[key]}' for key in keys)}: say where they are now with"
+                f" {' '.join(f'data.{key}=...' for key in keys)}"
+            ) from error
+        return matched(made, self.spec, str(self.folder))
+
+    def drawing(self) -> Drawing:
+        """What draws its samples, without the data where that can be; raises `DiffkitError` if it is not installed."""
+        kind = registry().load("data", part_name("data", self._data))
+        return kind.drawing(self.spec, self._rows) if issubclass(kind, Portable) else self.data()
+
+    def _rows(self) -> Batch | None:
+        """Rows of the training split, in their own units; None where the data are not at hand."""
+        try:
+            data = self.data()
+            return data.spec.own(data.reference("train"))
+        except DiffkitError:
+            return None
+
+    @property
+    def _data(self) -> dict[str, Any]:
+        node: dict[str, Any] = require(self.config, ["data"])["data"]
+        return node
 
     def snapshots(self) -> Snapshots:
         """The snapshots that the run kept; raises `DiffkitError` where there is no run about the bundle."""

@@ -145,6 +145,7 @@ def test_a_wrong_override_is_refused_in_one_sentence(line: str) -> None:
 
 def saved_run(folder: Path, **changes: Any) -> str:
     choices = {
+        "data": {"_part_": "moons", "rows": 99},
         "sampler": {"_part_": "heun"},
         "grid": {"_part_": "karras", "steps": 9, "rho": 5.0},
         "guidance": {"cfg": {"_part_": "cfg", "scale": 4.0}},
@@ -161,7 +162,8 @@ def test_sampling_takes_the_runs_own_choices(tmp_path: Path) -> None:
     assert (cfg.grid._part_, cfg.grid.steps, cfg.grid.rho) == ("karras", 3, 5.0)
     other = compose([where, "sampler=ddim", "guidance=[]", "prompt=[a seven,7]", "label=3"], "sample")
     assert other.sampler._part_ == "ddim" and len(other.guidance) == 0 and other.prompt == ["a seven", "7"]
-    assert set(compose([where], "evaluate").metric) >= {"frechet"}
+    judged = compose([where, "data.held_out=7"], "evaluate")
+    assert set(judged.metric) >= {"frechet"} and (judged.data.rows, judged.data.held_out) == (99, 7)
 
 
 @pytest.mark.parametrize(

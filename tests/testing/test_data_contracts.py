@@ -1,6 +1,6 @@
 """Slips in data, metrics and tasks: each is caught by the contract that is for it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -11,7 +11,7 @@ from lightning import LightningModule
 from PIL import Image
 from torch import Tensor
 
-from diffkit.core.data import Data, DataSpec, order, rows_of
+from diffkit.core.data import Data, DataSpec, Portable, order, rows_of
 from diffkit.core.metric import SampleMetric
 from diffkit.core.types import Batch
 from diffkit.standard.weightings import Unit
@@ -106,6 +106,19 @@ def test_data(slip: str, contract: str, message: str) -> None:
         return Rows(slip, seed if slip != "order" else int(torch.randint(99, ())))
 
     caught(lambda: check_data(make), contract, f"Rows: {message}")
+
+
+class Carried(Rows, Portable):
+    """What draws without the data slips."""
+
+    @classmethod
+    def drawing(cls, spec: DataSpec, rows: Callable[[], Batch | None]) -> Rows:
+        assert rows() is None
+        return Rows("draw")
+
+
+def test_data_are_drawn_without_the_data_too() -> None:
+    caught(lambda: check_data(Carried), "draws", r"Carried: draw gives no picture of 4 rows, .* \(by Rows\)")
 
 
 class Mean(SampleMetric):

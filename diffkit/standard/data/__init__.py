@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from diffkit.standard.data.clouds import cloud_grid as cloud_grid
-    from diffkit.standard.data.drawing import image_grid as image_grid, scatter_grid as scatter_grid
+    from diffkit.standard.data.drawing import (
+        ImageGrid as ImageGrid,
+        image_grid as image_grid,
+        scatter_grid as scatter_grid,
+    )
     from diffkit.standard.data.loaded import LoadedData as LoadedData
     from diffkit.standard.data.memory import MemoryData as MemoryData
     from diffkit.standard.data.pictured import LoadedPictures as LoadedPictures, Told as Told
@@ -16,6 +20,7 @@ if TYPE_CHECKING:
     from diffkit.standard.data.turns import Streamed as Streamed
 
 _WHERE = {
+    "ImageGrid": "drawing",
     "LoadedData": "loaded",
     "LoadedPictures": "pictured",
     "MemoryData": "memory",

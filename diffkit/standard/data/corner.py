@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from diffkit.core.data import KNOWN, Data, DataSpec, rows_of
+from diffkit.core.data import Data, DataSpec, Drawing
+from diffkit.core.types import Batch
 from diffkit.core.units import with_unit
 from diffkit.standard.data.canvas import tiled
 
@@ -36,10 +37,21 @@ Rows = NDArray[np.float64]
 
 def over_data(data: Data, x: Float[Tensor, "rows columns n d"], titles: Sequence[str]) -> Image.Image:
     """A corner plot of each panel of `x`, in the data's own units, over rows of the training split in grey."""
-    known = data.reference("train")
-    index = torch.linspace(0, len(known["x"]) - 1, min(BEHIND, len(known["x"]))).round().long()
-    columns = {name: known[name] for name in ("x", KNOWN) if name in known}
-    return corner_grid(x, titles, data.spec.own(rows_of(columns, index))["x"], data.spec)
+    return CornerPlots(data.spec, data.spec.own(data.reference("train"))).draw(x, titles)
+
+
+@dataclass(frozen=True)
+class CornerPlots(Drawing):
+    """Draws corner plots over some of the `rows` of the data, which are in their own units, in grey."""
+
+    spec: DataSpec
+    rows: Batch | None = None
+
+    def draw(self, x: Float[Tensor, "rows columns n d"], titles: Sequence[str] = ()) -> Image.Image:
+        """See `Drawing`."""
+        behind: Tensor = torch.empty(0, *self.spec.shape) if self.rows is None else self.rows["x"]
+        index = torch.linspace(0, len(behind) - 1, min(BEHIND, len(behind))).round().long()
+        return corner_grid(x, titles, behind[index], self.spec)
 
 
 def corner_grid(
@@ -48,7 +60,8 @@ def corner_grid(
     """Corner plots in rows and columns, all on the axes of the data `behind`; `titles` stand above the columns.
 
     On the diagonal are histograms, below it each two columns of the table, and on the outer axes their names and
-    units. What is not known (NaN) is left out; of more than 6 columns the first are shown.
+    units. What is not known (NaN) is left out; of more than 6 columns the first are shown. Without any data axes reach
+    three times the scale to either side of the mean, as far as there are values.
     """
     plot = Corner(spec, behind.double().cpu().numpy(), large=x.shape[1] <= FEW)
     panels = x.double().cpu().numpy()
@@ -81,7 +94,7 @@ class Corner:
         axes = figure.add_axes((0, 0, 1, 1))
         axes.set(xlim=(0, width), ylim=(0, height))
         axes.axis("off")
-        clouds = {"data": self._placed(self.behind), "samples": self._placed(x)}
+        clouds = {name: self._placed(rows) for name, rows in (("data", self.behind), ("samples", x)) if len(rows)}
         for name, cloud in clouds.items():
             size = min(3.0, max(1.0, 40 / len(cloud) ** 0.5)) * (1 if self.large else 0.6)
             axes.plot(*self._points(cloud).T, "o", ms=size, mew=0, alpha=0.6, color=COLOURS[name])
@@ -125,6 +138,9 @@ class Corner:
     @cached_property
     def _limits(self) -> Rows:
         """(2, columns): where the axes begin and end, about the middle 99 % of the data."""
+        if not len(self.behind):
+            ends = torch.tensor([[-3.0], [3.0]], dtype=torch.float64).expand(2, *self.spec.shape)
+            return np.asarray(self.spec.restore(ends)[:, : self._count])
         low, high = np.nanquantile(self.behind[:, : self._count], [0.005, 0.995], axis=0)
         margin = 0.12 * np.maximum(high - low, 1e-9 * np.maximum(abs(low), 1e-9))
         return np.stack([low - margin, high + margin])
@@ -188,7 +204,7 @@ class Corner:
 
     def _legend(self, axes: "Axes", size: float) -> None:
         right, top = self._left + self._side, self._bottom + self._side
-        lines = dict(COLOURS)
+        lines = {name: colour for name, colour in COLOURS.items() if name == "samples" or len(self.behind)}
         if self._count < self.spec.shape[0]:
             lines[f"{self._count} of {self.spec.shape[0]} columns"] = "#404040"
         for k, (text, colour) in enumerate(lines.items()):

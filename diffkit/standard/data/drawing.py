@@ -2,12 +2,14 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
+from diffkit.core.data import DataSpec, Drawing
 from diffkit.core.errors import DiffkitError
 from diffkit.standard.data.canvas import tiled
 from diffkit.standard.data.clouds import TILE, cloud_grid
@@ -33,6 +35,19 @@ def image_grid(x: Float[Tensor, "rows columns c h w"], titles: Sequence[str], lo
     return tiled(
         [[Image.fromarray(pixels[i, j]).resize(size, how) for j in range(columns)] for i in range(rows)], titles
     )
+
+
+@dataclass(frozen=True)
+class ImageGrid(Drawing):
+    """Draws a tile for each picture; `low` is black and `high` full light."""
+
+    spec: DataSpec
+    low: float
+    high: float
+
+    def draw(self, x: Float[Tensor, "rows columns *d"], titles: Sequence[str] = ()) -> Image.Image:
+        """See `Drawing`."""
+        return image_grid(x, titles, self.low, self.high)
 
 
 def scatter_grid(x: Float[Tensor, "rows columns n 2"], titles: Sequence[str]) -> Image.Image:

@@ -1,7 +1,7 @@
 """A folder of pictures, with captions beside them and classes by sub-folder."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from diffkit.core.bad import BadSample, Policy
-from diffkit.core.data import Augmented, DataSpec
+from diffkit.core.data import Augmented, DataSpec, Drawing, Portable
 from diffkit.core.types import Batch, Count, Fraction, Natural, Positive, Range
 from diffkit.standard.data.captions import Told, captions_of
 from diffkit.standard.data.listing import shown
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 Light = Annotated[int, Range(0, 255)]
 
 
-class ImageFolder(LoadedData, Augmented):
+class ImageFolder(LoadedData, Augmented, Portable):
     """The pictures of a folder and its sub-folders, decoded as training goes; grey levels from 0 to 255.
 
     Endings: .bmp .gif .jpeg .jpg .pgm .png .ppm .tif .tiff .webp; hidden files are left out. `Pictures` says what
@@ -108,6 +108,13 @@ class ImageFolder(LoadedData, Augmented):
         x = rows["x"]
         mirrored = torch.rand(len(x), 1, 1, 1, generator=stream) < 0.5
         return {**rows, "x": torch.where(mirrored, x.flip(-1), x)}
+
+    @classmethod
+    def drawing(cls, spec: DataSpec, rows: Callable[[], Batch | None]) -> Drawing:
+        """See `Portable`."""
+        from diffkit.standard.data.drawing import ImageGrid
+
+        return ImageGrid(spec, 0.0, 255.0)
 
     def draw(self, x: Float[Tensor, "rows columns *d"], titles: Sequence[str] = ()) -> "Image":
         """A tile for each picture."""

@@ -1,7 +1,7 @@
 """Penguins of three species, measured in millimetres and grams: the table that comes with palmerpenguins."""
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from diffkit.core.data import KNOWN, DataSpec
+from diffkit.core.data import KNOWN, DataSpec, Drawing, Portable
 from diffkit.core.errors import DiffkitError
 from diffkit.core.types import Batch, Count
 from diffkit.standard.data.memory import MemoryData, Split
@@ -27,7 +27,7 @@ SCALE = (5.332006323685898, 2.0407692545968668, 13.706736829126186, 765.50634166
 """Of the training split."""
 
 
-class Penguins(MemoryData):
+class Penguins(MemoryData, Portable):
     """Bills and flippers of 342 penguins in mm, and their mass in g; the species is the label.
 
     Two birds of the 344 were not measured at all, and are left out. A third of each species is the test split.
@@ -55,6 +55,13 @@ class Penguins(MemoryData):
         known = ~x.isnan()
         columns = {"x": self.spec.standardise(x).nan_to_num(0.0).float(), "label": torch.from_numpy(label[rows])}
         return columns if bool(known.all()) else {**columns, KNOWN: known}
+
+    @classmethod
+    def drawing(cls, spec: DataSpec, rows: Callable[[], Batch | None]) -> Drawing:
+        """See `Portable`: without the data nothing is below the samples."""
+        from diffkit.standard.data.corner import CornerPlots
+
+        return CornerPlots(spec, rows())
 
     def draw(self, x: Float[Tensor, "rows columns *d"], titles: Sequence[str] = ()) -> "Image":
         """A corner plot for each panel, over the data."""

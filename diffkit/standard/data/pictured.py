@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from diffkit.core.bad import BadSample, Policy
-from diffkit.core.data import Augmented, DataSpec
+from diffkit.core.data import Augmented, DataSpec, Drawing, Portable
 from diffkit.core.types import Batch
 from diffkit.standard.data.loaded import LoadedData
 from diffkit.standard.data.pixels import Pictures, Pixels, Undecodable
@@ -30,7 +30,7 @@ class Told:
     licence: str = ""
 
 
-class LoadedPictures(LoadedData, Augmented):
+class LoadedPictures(LoadedData, Augmented, Portable):
     """Pictures that are decoded as training goes: grey levels from 0 to 255, of which `mean` and `scale` are told.
 
     The columns are `"label"` and `"text"`, as far as `told` has them. `flip` mirrors every second picture, at random.
@@ -76,6 +76,13 @@ class LoadedPictures(LoadedData, Augmented):
         x = rows["x"]
         mirrored = torch.rand(len(x), 1, 1, 1, generator=stream) < 0.5
         return {**rows, "x": torch.where(mirrored, x.flip(-1), x)}
+
+    @classmethod
+    def drawing(cls, spec: DataSpec, rows: Callable[[], Batch | None]) -> Drawing:
+        """See `Portable`."""
+        from diffkit.standard.data.drawing import ImageGrid
+
+        return ImageGrid(spec, 0.0, 255.0)
 
     def draw(self, x: Float[Tensor, "rows columns *d"], titles: Sequence[str] = ()) -> "Image":
         """A tile for each picture."""

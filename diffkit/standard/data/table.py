@@ -1,13 +1,13 @@
 """Any table of numbers in a CSV or Parquet file, of any length."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from jaxtyping import Float
 from torch import Tensor
 
-from diffkit.core.data import DataSpec
+from diffkit.core.data import DataSpec, Drawing, Portable
 from diffkit.core.types import Batch, Count, Range
 from diffkit.standard.data.memory import MemoryData, Split
 from diffkit.standard.data.tables.cache import kept
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 
-class Table(MemoryData):
+class Table(MemoryData, Portable):
     """The columns of numbers of a table: a row is a sample.
 
     `file` is a CSV (UTF-8, a line of names first) or a Parquet file. `columns` are the numbers to learn, by name; by
@@ -64,6 +64,13 @@ class Table(MemoryData):
     def read(self, split: Split) -> Batch:
         """The columns, mapped into memory."""
         return self._kept.columns(split)
+
+    @classmethod
+    def drawing(cls, spec: DataSpec, rows: Callable[[], Batch | None]) -> Drawing:
+        """See `Portable`: without the data nothing is below the samples."""
+        from diffkit.standard.data.corner import CornerPlots
+
+        return CornerPlots(spec, rows())
 
     def draw(self, x: Float[Tensor, "rows columns *d"], titles: Sequence[str] = ()) -> "Image":
         """A corner plot for each panel, over the data."""

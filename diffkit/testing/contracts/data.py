@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from diffkit.core.data import KNOWN, Data, DataSpec, rows_of
+from diffkit.core.data import KNOWN, Data, DataSpec, Drawing, Portable, rows_of
 from diffkit.core.types import Batch
 from diffkit.testing.contracts.hold import hold, made, table
 from diffkit.testing.contracts.require import equal, require, require_close
@@ -134,12 +134,16 @@ def standardised(case: Rows) -> None:
 
 
 def draws(case: Rows) -> None:
-    """It draws a picture of its own rows."""
+    """It draws a picture of its own rows; so does, without the data, what it gives if it is `Portable`."""
     spec = case.data.spec
     x = spec.own(rows_of(case.splits["train"], torch.arange(4)))["x"]
     panels = (1, len(x)) if len(spec.shape) > 1 else (1, 1, len(x))  # points are drawn together in a panel
-    size = getattr(case.data.draw(x.reshape(*panels, *spec.shape)), "size", ())
-    require(len(size) == 2 and min(size) > 0, case, f"draw gives no picture of 4 rows, but one of size {size}")
+    ways: list[Drawing] = [case.data]
+    ways += [case.data.drawing(spec, lambda: None)] if isinstance(case.data, Portable) else []
+    for way in ways:
+        size = getattr(way.draw(x.reshape(*panels, *spec.shape)), "size", ())
+        said = f"draw gives no picture of 4 rows, but one of size {size} (by {type(way).__name__})"
+        require(len(size) == 2 and min(size) > 0, case, said)
 
 
 def batches(case: Rows) -> None:

@@ -1,6 +1,6 @@
 """Emoji with their English names: 1913 colour pictures."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from diffkit.core import Batch, Count, DataSpec, Range
-from diffkit.standard.data import MemoryData, image_grid
+from diffkit.core import Batch, Count, DataSpec, Drawing, Portable, Range
+from diffkit.standard.data import ImageGrid, MemoryData, image_grid
 from diffkit_emoji.names import base_name
 from diffkit_emoji.pictures import SIZE, read
 
@@ -26,7 +26,7 @@ TESTED = {"concepts": 8, "names": 6}
 Light = Annotated[int, Range(0, 255)]
 
 
-class Emoji(MemoryData):
+class Emoji(MemoryData, Portable):
     """Twemoji's pictures, composited over a `background` (red, green, blue), and their names as captions.
 
     Three channels of grey levels from 0 to 255. Skin-tone copies are left out. The test split is what is `held_out`:
@@ -70,6 +70,11 @@ class Emoji(MemoryData):
         rows = self._rows[split]
         x = self._pictures[torch.tensor(rows)].float()
         return {"x": self.spec.standardise(x), "text": [(self._names[i],) for i in rows]}
+
+    @classmethod
+    def drawing(cls, spec: DataSpec, rows: Callable[[], Batch | None]) -> Drawing:
+        """See `Portable`."""
+        return ImageGrid(spec, 0.0, 255.0)
 
     def draw(self, x: Float[Tensor, "rows columns *d"], titles: Sequence[str] = ()) -> "Image":
         """A tile for each picture, in colour."""
