@@ -4,20 +4,22 @@
 
 Colour JPEGs of 256 to 512 pixels, quality 90, come out as 3 x 64 x 64. The loop opens a file with Pillow, lets its
 decoder scale as it can (`draft`), takes the square in the middle to size, and makes an array of it: the least that
-anybody must do. `image_folder` gives batches, standardised, as a training run takes them: an epoch of the same files.
-They take turns; CPU time is the process's and its workers', and the best round counts: what else a machine does adds.
+anybody must do. `image_folder` gives batches, standardised, as a training run takes them: an epoch of the same files;
+`webdataset` those files from eight tar shards. They take turns; CPU time is the process's and its workers', and the
+best round counts: what else a machine does adds.
 """
 
 import argparse
 import os
 import platform
 import resource
+import tarfile
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from importlib.metadata import version
-from itertools import islice
+from itertools import islice, product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from unittest.mock import patch
@@ -27,11 +29,13 @@ import torch
 from PIL import Image
 
 from diffkit.core.data import batches
-from diffkit.standard.data import loaded
+from diffkit.core.types import Batch
+from diffkit.standard.data import LoadedData, loaded
 from diffkit.standard.data.digits import Digits
 from diffkit.standard.data.image_folder import ImageFolder
+from diffkit.standard.data.webdataset import WebDataset
 
-RESOLUTION, STEPS, GOAL = 64, 6, 0.95
+RESOLUTION, STEPS, SHARDS, GOAL = 64, 6, 8, 0.95
 """Steps are those of an epoch."""
 LOOP = "a bare loop of the decoder"
 EPOCHS = (2, 10)
@@ -60,11 +64,25 @@ def bare(files: list[str]) -> None:
             np.asarray(picture.resize((RESOLUTION, RESOLUTION), Image.Resampling.LANCZOS, box))
 
 
-def stream(folder: Path, batch_size: int, workers: int, steps: int) -> None:
+def pack(folder: Path, files: list[str]) -> Callable[..., LoadedData]:
+    """The files as shards, and one of them to test on; gives what makes data of these."""
+    for number in range(SHARDS):
+        with tarfile.open(folder / f"{number}.tar", "w") as tar:
+            for file in files[number::SHARDS]:
+                tar.add(file, Path(file).name)
+    return partial(WebDataset, str(folder), str(folder / "0.tar"), RESOLUTION)
+
+
+def stream(make: Callable[..., LoadedData], batch_size: int, workers: int, steps: int) -> None:
     """So many batches of a training run; it ends, so that nothing is read ahead that nobody takes."""
-    data = ImageFolder(str(folder), RESOLUTION, batch_size=batch_size, workers=workers)
+    data = make(batch_size=batch_size, workers=workers)
     with patch.object(loaded, "batches", lambda *given: islice(batches(*given), steps)):
         assert len(list(data.train_dataloader())) == steps
+
+
+def take(batches: Iterator[Batch]) -> None:
+    """An epoch."""
+    deque(islice(batches, STEPS), 0)
 
 
 def cpu() -> float:
@@ -106,14 +124,21 @@ def main() -> None:
         data = ImageFolder(str(folder), RESOLUTION, batch_size=given.pictures * 9 // 10 // STEPS, workers=0)
         count = data.batch_size * STEPS
         files = [str(folder / os.fsdecode(name)) for name in data.tree.files["train"]][:count]
-        taken = iter(data.train_dataloader())
-        runs = {LOOP: lambda: bare(files), "image_folder, workers=0": lambda: deque(islice(taken, STEPS), 0)}
+        os.environ["DIFFKIT_CACHE"] = place
+        made: dict[str, Callable[..., LoadedData]] = {
+            "image_folder": partial(ImageFolder, str(folder), RESOLUTION),
+            "webdataset": pack(folder, files),
+        }
+        runs: dict[str, Callable[[], object]] = {LOOP: lambda: bare(files)}
+        for name, part in made.items():
+            taken = iter(part(batch_size=data.batch_size, workers=0).train_dataloader())
+            runs[f"{name}, workers=0"] = partial(take, taken)
         rounds = [{name: timed(run) for name, run in runs.items()} for _ in range(given.rounds)]
         best = {name: [count / min(done[name][i] for done in rounds) for i in (0, 1)] for name in runs}
-        for workers in (1, 2):
-            few, many = (timed(partial(stream, folder, data.batch_size, workers, n * STEPS)) for n in EPOCHS)
+        for (name, part), workers in product(made.items(), (1, 2)):
+            few, many = (timed(partial(stream, part, data.batch_size, workers, n * STEPS)) for n in EPOCHS)
             more = (EPOCHS[1] - EPOCHS[0]) * count
-            best[f"image_folder, workers={workers}"] = [more / (b - a) for a, b in zip(few, many, strict=True)]
+            best[f"{name}, workers={workers}"] = [more / (b - a) for a, b in zip(few, many, strict=True)]
     report(best, given)
 
 
