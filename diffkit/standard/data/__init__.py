@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     )
     from diffkit.standard.data.loaded import LoadedData as LoadedData
     from diffkit.standard.data.memory import MemoryData as MemoryData
-    from diffkit.standard.data.pictured import LoadedPictures as LoadedPictures, Told as Told
+    from diffkit.standard.data.pictured import LoadedPictures as LoadedPictures, Offered as Offered
     from diffkit.standard.data.pixels import Pictures as Pictures
     from diffkit.standard.data.turns import Streamed as Streamed
 
@@ -24,9 +24,9 @@ _WHERE = {
     "LoadedData": "loaded",
     "LoadedPictures": "pictured",
     "MemoryData": "memory",
+    "Offered": "pictured",
     "Pictures": "pixels",
     "Streamed": "turns",
-    "Told": "pictured",
     "cloud_grid": "clouds",
     "image_grid": "drawing",
     "scatter_grid": "drawing",

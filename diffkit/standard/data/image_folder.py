@@ -1,31 +1,21 @@
 """A folder of pictures, with captions beside them and classes by sub-folder."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, get_args
-
-import torch
-from jaxtyping import Float
-from torch import Tensor
+from typing import Annotated, Literal, get_args
 
 from diffkit.core.bad import BadSample, Policy
-from diffkit.core.data import Augmented, DataSpec, Drawing, Portable
 from diffkit.core.types import Batch, Count, Fraction, Natural, Positive, Range
 from diffkit.standard.data.captions import Told, captions_of
 from diffkit.standard.data.listing import shown
-from diffkit.standard.data.loaded import LoadedData
-from diffkit.standard.data.pixels import Pictures, Undecodable
+from diffkit.standard.data.pictured import LoadedPictures, Offered
+from diffkit.standard.data.pixels import Light, Pictures
 from diffkit.standard.data.stream import Split
 from diffkit.standard.data.tree import read_tree
 
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
-Light = Annotated[int, Range(0, 255)]
-
-
-class ImageFolder(LoadedData, Augmented, Portable):
+class ImageFolder(LoadedPictures):
     """The pictures of a folder and its sub-folders, decoded as training goes; grey levels from 0 to 255.
 
     Endings: .bmp .gif .jpeg .jpg .pgm .png .ppm .tif .tiff .webp; hidden files are left out. `Pictures` says what
@@ -55,23 +45,13 @@ class ImageFolder(LoadedData, Augmented, Portable):
         on_bad: Policy = "error",
         seed: int = 0,
     ) -> None:
-        self.folder, self.flip, self.augments = Path(folder).expanduser(), flip, flip
-        self.pictures = Pictures(resolution, channels, background)
+        self.folder = Path(folder).expanduser()
         self.tree = read_tree(self.folder, held_out)
         self.told = None if captions is None else Told(Path(captions).expanduser(), self.folder, self.tree.files)
         names = self.tree.class_names if labels else ()
-        texts = self.told is not None or self.tree.captioned
-        spec = DataSpec(
-            shape=(channels, resolution, resolution),
-            conditions={**({"label": len(names)} if names else {}), **({"text": None} if texts else {})},
-            unit="grey level",
-            mean=(mean,),
-            scale=(scale,),
-            low=0.0,
-            high=255.0,
-            class_names=names,
-        )
-        super().__init__(spec, batch_size, seed, workers, on_bad)
+        offered = Offered(len(names), names, self.told is not None or self.tree.captioned)
+        pictures = Pictures(resolution, channels, background)
+        super().__init__(pictures, offered, mean, scale, flip, batch_size, seed, workers, on_bad)
 
     def count(self, split: Split) -> int:
         """How many pictures a split has."""
@@ -80,11 +60,7 @@ class ImageFolder(LoadedData, Augmented, Portable):
     def load(self, split: Split, row: int) -> Batch:
         """A picture with its class and captions."""
         file = self._file(split, row)
-        try:
-            x = self.pictures.decode(_content(file))
-        except Undecodable as fault:
-            raise BadSample(shown(file), str(fault)) from None
-        columns: dict[str, object] = {"x": x}
+        columns: dict[str, object] = {"x": self.decoded(_content(file), lambda: shown(file))}
         if "label" in self.spec.conditions:
             columns["label"] = int(self.tree.classes[split][row])
         if "text" in self.spec.conditions:
@@ -100,27 +76,6 @@ class ImageFolder(LoadedData, Augmented, Portable):
                 except BadSample:
                     if self.on_bad == "error":
                         raise
-
-    def augment(self, rows: Batch, stream: torch.Generator) -> Batch:
-        """Each picture is mirrored or not."""
-        if not self.flip:
-            return rows
-        x = rows["x"]
-        mirrored = torch.rand(len(x), 1, 1, 1, generator=stream) < 0.5
-        return {**rows, "x": torch.where(mirrored, x.flip(-1), x)}
-
-    @classmethod
-    def drawing(cls, spec: DataSpec, rows: Callable[[], Batch | None]) -> Drawing:
-        """See `Portable`."""
-        from diffkit.standard.data.drawing import ImageGrid
-
-        return ImageGrid(spec, 0.0, 255.0)
-
-    def draw(self, x: Float[Tensor, "rows columns *d"], titles: Sequence[str] = ()) -> "Image":
-        """A tile for each picture."""
-        from diffkit.standard.data.drawing import image_grid
-
-        return image_grid(x, titles, 0.0, 255.0)
 
     def _file(self, split: Split, row: int) -> str:
         return os.path.join(self.folder, os.fsdecode(self.tree.files[split][row]))

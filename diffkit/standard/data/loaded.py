@@ -155,7 +155,7 @@ class LoadedData(LightningDataModule, Data, Captioned, Scanned, Keeping):
             yield pick(self._with_latents("test", rows, digests, self._ready(some)), share)
 
     def _with_latents(
-        self, split: Split, rows: Sequence[int], digests: Sequence[bytes], batch: dict[str, Any]
+        self, split: Split, rows: Sequence[Any], digests: Sequence[bytes], batch: dict[str, Any]
     ) -> Batch:
         """The batch of these rows of the split, with the column that is kept of them, if one is."""
         if not self._keeps:

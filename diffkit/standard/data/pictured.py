@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Told:
-    """What is told of pictures beside their pixels."""
+class Offered:
+    """What pictures have beside their pixels."""
 
     classes: int = 0
     """How many there are; none: no labels."""
@@ -33,13 +33,14 @@ class Told:
 class LoadedPictures(LoadedData, Augmented, Portable):
     """Pictures that are decoded as training goes: grey levels from 0 to 255, of which `mean` and `scale` are told.
 
-    The columns are `"label"` and `"text"`, as far as `told` has them. `flip` mirrors every second picture, at random.
+    The columns beside are `"label"` and `"text"`, as far as they are `offered`. `flip` mirrors every second picture, at
+    random.
     """
 
     def __init__(
         self,
         pictures: Pictures,
-        told: Told,
+        offered: Offered,
         mean: float,
         scale: float,
         flip: bool,
@@ -51,14 +52,17 @@ class LoadedPictures(LoadedData, Augmented, Portable):
         self.pictures, self.flip, self.augments = pictures, flip, flip
         spec = DataSpec(
             shape=(pictures.channels, pictures.resolution, pictures.resolution),
-            conditions={**({"label": told.classes} if told.classes else {}), **({"text": None} if told.texts else {})},
+            conditions={
+                **({"label": offered.classes} if offered.classes else {}),
+                **({"text": None} if offered.texts else {}),
+            },
             unit="grey level",
             mean=(mean,),
             scale=(scale,),
             low=0.0,
             high=255.0,
-            licence=told.licence,
-            class_names=told.class_names,
+            licence=offered.licence,
+            class_names=offered.class_names,
         )
         super().__init__(spec, batch_size, seed, workers, on_bad)
 

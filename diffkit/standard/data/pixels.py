@@ -5,7 +5,7 @@ import warnings
 import zlib
 from dataclasses import dataclass
 from io import BytesIO
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
@@ -13,8 +13,12 @@ from jaxtyping import Float32, UInt8
 from PIL import ExifTags, Image, UnidentifiedImageError
 from torch import Tensor
 
+from diffkit.core.types import Range
+
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "PPM", "TIFF", "WEBP")
 """What is read: no format whose decoder runs programs."""
+Light = Annotated[int, Range(0, 255)]
+"""A grey level."""
 Pixels = UInt8[Tensor, "c h w"] | Float32[Tensor, "c h w"]
 _DEEP = ("PNG", "PPM")
 """The formats whose 32-bit mode of Pillow's holds 16 bits."""

@@ -13,9 +13,8 @@ from diffkit.core.bad import BadSample, Policy
 from diffkit.core.errors import DiffkitError
 from diffkit.core.types import Batch, Count, Fraction, Natural, Positive, Range
 from diffkit.standard.data.captions import captions_of, checked_captions
-from diffkit.standard.data.image_folder import Light
-from diffkit.standard.data.pictured import LoadedPictures, Told
-from diffkit.standard.data.pixels import Pictures
+from diffkit.standard.data.pictured import LoadedPictures, Offered
+from diffkit.standard.data.pixels import Light, Pictures
 from diffkit.standard.data.shards import headers
 from diffkit.standard.data.shards.index import Indexer
 from diffkit.standard.data.shards.names import shard_names
@@ -101,11 +100,11 @@ class WebDataset(LoadedPictures, Arranged):
         if tests:
             test, _ = parted(tests, *indexer.all(tests, processes), 0.0)
         self.parts: dict[Split, Part] = {"train": train, "test": test}
-        told = Told(
+        offered = Offered(
             self._classes(class_names) if labels else 0, tuple(class_names) if labels else (), self._captioned()
         )
         super().__init__(
-            Pictures(resolution, channels, background), told, mean, scale, flip, batch_size, seed, workers, on_bad
+            Pictures(resolution, channels, background), offered, mean, scale, flip, batch_size, seed, workers, on_bad
         )
 
     def setup(self, stage: str) -> None:

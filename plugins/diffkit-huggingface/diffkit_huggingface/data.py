@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, get_args
 import numpy as np
 
 from diffkit.core import BadSample, Batch, Count, DiffkitError, Fraction, Natural, Policy, Positive, Range
-from diffkit.standard.data import LoadedPictures, Pictures, Streamed, Told
+from diffkit.standard.data import LoadedPictures, Offered, Pictures, Streamed
 from diffkit_huggingface.columns import columns_of
 from diffkit_huggingface.parts import rows_of, streams_of
 from diffkit_huggingface.source import Source
@@ -85,9 +85,9 @@ class Huggingface(LoadedPictures, Streamed):
             raise DiffkitError(
                 f"data=huggingface: {path} has too few rows for two splits: give more, or data.test_split"
             )
-        told = Told(len(names), names, bool(self.columns.text), licence)
+        offered = Offered(len(names), names, bool(self.columns.text), licence)
         pictures = Pictures(resolution, channels, background)
-        super().__init__(pictures, told, mean, scale, flip, batch_size, seed, workers, on_bad)
+        super().__init__(pictures, offered, mean, scale, flip, batch_size, seed, workers, on_bad)
 
     def count(self, split: Split) -> int:
         """How many rows a split has."""
