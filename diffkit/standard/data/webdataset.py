@@ -17,7 +17,7 @@ from diffkit.standard.data.pictured import LoadedPictures, Offered
 from diffkit.standard.data.pixels import Light, Pictures
 from diffkit.standard.data.shards import headers
 from diffkit.standard.data.shards.index import Indexer
-from diffkit.standard.data.shards.names import shard_names
+from diffkit.standard.data.shards.names import remote, shard_names
 from diffkit.standard.data.shards.parts import Part, parted
 from diffkit.standard.data.shards.store import Store
 from diffkit.standard.data.stream import Split
@@ -85,11 +85,11 @@ class WebDataset(LoadedPictures, Arranged):
         on_bad: Policy = "error",
         seed: int = 0,
     ) -> None:
-        if keep < 2 * open_shards:
-            raise DiffkitError(f"data.keep={keep} is too few for data.open_shards={open_shards}: keep twice as many")
         self.open_shards, self.json_caption = open_shards, json_caption
         names = shard_names(shards, "data.shards")
         tests = [] if test_shards is None else shard_names(test_shards, "data.test_shards")
+        if any(map(remote, (*names, *tests))) and keep < 2 * open_shards:
+            raise DiffkitError(f"data.keep={keep} is too few for data.open_shards={open_shards}: keep twice as many")
         folder = root() / "shards"
         fetched = sha256("\n".join(sorted({*names, *tests})).encode()).hexdigest()[:24]
         self.store = Store(folder / fetched, keep, open_shards)
