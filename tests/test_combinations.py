@@ -67,12 +67,14 @@ def test_refusals_are_those_known() -> None:
     standard = {pair for pair in REFUSED if all(registry().entry(*part).plugin.standard for part in pair)}
     names = [name for name in KINDS["data"] if registry().entry("data", name).plugin.standard]
     known = {frozenset({("data", name), part}) for name in names for part in refused_by(name)}
-    known |= {frozenset(pair) for pair in product(RANGES, [("codec", "vae"), ("denoiser", "set_transformer")])}
+    known |= {frozenset(pair) for pair in product(RANGES, [("codec", "vae"), *POINTS])}
     assert standard == known | {frozenset({("codec", "vae"), ("conditioner", "low_resolution")})}
 
 
 RANGES = (("guidance", "static_threshold"), ("guidance", "dynamic_threshold"))
 """What needs data with a lowest and a highest value, which neither latents nor points have."""
+POINTS = (("denoiser", "set_transformer"), ("denoiser", "egnn"))
+"""What is for sets of points."""
 
 
 def refused_by(name: str) -> Iterator[tuple[str, str]]:
@@ -81,7 +83,7 @@ def refused_by(name: str) -> Iterator[tuple[str, str]]:
     if len(spec.shape) == 1:
         yield from [("denoiser", "unet"), ("denoiser", "dit"), ("conditioner", "low_resolution"), ("codec", "vae")]
     if len(spec.shape) != 2:
-        yield "denoiser", "set_transformer"
+        yield from POINTS
     if "text" not in spec.conditions:
         yield "conditioner", "text"
     if "label" not in spec.conditions:

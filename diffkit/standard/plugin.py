@@ -35,6 +35,7 @@ _PARTS = {
         "dit": "denoisers.dit:DiT",
         "mlp": "denoisers.mlp:Mlp",
         "set_transformer": "denoisers.set_transformer:SetTransformer",
+        "egnn": "denoisers.egnn:Egnn",
     },
     "conditioner": {
         "class": "conditioners.label:ClassLabel",
