@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from diffkit.core.conditioner import Conditioner
 from diffkit.core.data import DataSpec, rows_of
 from diffkit.core.errors import DiffkitError
 from diffkit.core.guidance import Guidance
@@ -32,8 +33,8 @@ def request(model: DiffusionModel, spec: DataSpec, asked: Mapping[str, Any], gui
     Keys: those of `editing`; `between`; `n`; `prompt` (one or a list) or `prompts` (a file with one a line); `label`
     (one or a list); `negative` (a text or a label, or a list with an entry for each prompt). Prompts, labels and given
     rows together are taken in pairs; one of each goes with all of the others. In a list None stands for a sample that
-    is told nothing there. Raises `DiffkitError` for what neither the model nor a guidance knows, and for what a
-    guidance needs and no sample gets.
+    is told nothing there. Raises `DiffkitError` for what neither the model nor a guidance knows, for what a guidance
+    needs and no sample gets, and for samples that are not told how many points they have.
     """
     n = 1 if asked.get("n") is None else asked["n"]
     if not isinstance(n, int) or isinstance(n, bool) or n < 1:
@@ -42,6 +43,7 @@ def request(model: DiffusionModel, spec: DataSpec, asked: Mapping[str, Any], gui
     told = {name: entries for name, entries in given.items() if entries is not None}
     _refuse_unknown(model, guidance, told)
     _refuse_missing(guidance, told)
+    _refuse_uncounted(model, told)
     edited = editing(model, spec, asked)
     negative = _negative(model, spec, asked.get("negative"), bool(guidance))
     if asked.get("between") is not None:
@@ -72,6 +74,18 @@ def _refuse_missing(guidance: Sequence[Guidance], given: Mapping[str, Sequence[A
             if not any_told(given.get(key)):
                 name = NAMES.get(key, key)
                 raise DiffkitError(f"{type(part).__name__} steers towards a {name}, and there is none: give {name}=...")
+
+
+def _refuse_uncounted(model: DiffusionModel, given: Mapping[str, Sequence[Any]]) -> None:
+    """Raise `DiffkitError` for samples that are not told which of their places there are, where a condition says so."""
+    for part in model.conditioners.parts:
+        assert isinstance(part, Conditioner)  # a ModuleList does not say so
+        if part.spec.present and part.key in NAMES and None in given.get(part.key, [None]):
+            name = NAMES[part.key]
+            raise DiffkitError(
+                f"{type(part).__name__} reads off a {name} how many points a sample has, and there is none: "
+                f"give {name}=... for every sample"
+            )
 
 
 def _conditioned(model: DiffusionModel) -> str:

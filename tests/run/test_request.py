@@ -4,9 +4,13 @@ import pytest
 import small
 import torch
 
-from diffkit.compose.build import part
+from diffkit.compose.build import create, part
+from diffkit.core.condition import Condition, ConditionSpec
+from diffkit.core.conditioner import Conditioner, Conditioners
 from diffkit.core.errors import DiffkitError
+from diffkit.core.model import DiffusionModel
 from diffkit.run.request import request
+from diffkit.standard.denoisers.egnn import Egnn
 from diffkit.standard.guidance.cfg import Cfg
 
 MODELS = {kind: small.model(small.choices(kind)) for kind in ("text", "class", "none")}
@@ -68,3 +72,25 @@ def test_an_empty_file_of_prompts_is_refused(tmp_path):
     (tmp_path / "p.txt").write_text(" \n\n")
     with pytest.raises(DiffkitError, match="holds no prompt"):
         ask(n=1, prompts=str(tmp_path / "p.txt"))
+
+
+class Count(Conditioner):
+    """The label is the number of points, of four."""
+
+    key = "label"
+
+    @property
+    def spec(self):
+        return ConditionSpec(present=True)
+
+    def forward(self, batch):
+        return Condition(present=torch.arange(4) < batch["label"][:, None])
+
+
+def test_how_many_points_there_are_must_be_told_of_every_sample():
+    parts = create("prediction", "v"), create("schedule", "cosine"), Conditioners([Count()], (4,))
+    model = DiffusionModel(Egnn((2, 4), ConditionSpec()), *parts, create("codec", "identity"))
+    assert request(model, SPEC, {"label": [1, 3]}, []).columns["label"].tolist() == [1, 3]
+    for label in (None, [1, None]):
+        with pytest.raises(DiffkitError, match=r"Count reads off a label how many .*: give label="):
+            request(model, SPEC, {"n": 2, "label": label}, [])
