@@ -33,6 +33,8 @@ def test_any_formula_is_drawn_with_its_atoms_about_their_middle(run: Path) -> No
     assert drawn.x.nanmean(2).abs().max() < 1e-5
     with pytest.raises(diffkit.DiffkitError, match="U is none of the elements"):
         diffkit.load(run).sample(text="UF6")
+    with pytest.raises(diffkit.DiffkitError, match="Atoms reads off a prompt how many points a sample has"):
+        diffkit.load(run).sample(n=2)
 
 
 def test_atoms_of_an_element_are_interchangeable(run: Path) -> None:
