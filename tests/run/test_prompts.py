@@ -145,7 +145,7 @@ def test_an_untold_panel_keeps_its_place(monkeypatch):
     draw = type(moons).draw
     monkeypatch.setattr(type(moons), "draw", lambda self, x, names=(): titles.extend(names) or draw(self, x, names))
     pictures.grid(moons, torch.rand(3, 2), {"label": torch.tensor([0, -1, 1])})
-    assert titles == ["label 0", "", "label 1"]
+    assert titles == ["upper", "", "lower"]
 
 
 def test_many_prompts_cost_no_more_than_their_number(tmp_path):

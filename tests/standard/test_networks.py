@@ -35,6 +35,11 @@ def test_denoiser(name: str, condition: ConditionSpec) -> None:
     check_denoiser(partial(part, "denoiser", tiny("denoiser", name)), shapes, [condition])
 
 
-@pytest.mark.parametrize("name", [name for name in registry().names("conditioner") if not needs("conditioner", name)])
+def ours(name: str) -> bool:
+    """What others' conditioners read and what they are for is known to their own tests."""
+    return not needs("conditioner", name) and registry().load("conditioner", name).__module__.startswith("diffkit.")
+
+
+@pytest.mark.parametrize("name", filter(ours, registry().names("conditioner")))
 def test_conditioner(name: str) -> None:
     check_conditioner(partial(part, "conditioner", tiny("conditioner", name)))

@@ -38,7 +38,7 @@ def molecule_grid(
     known = (kinds > 0).any(1, keepdim=True)
     seen = flat.where((kinds > 0)[:, None] | ~known[:, None], torch.nan)
     size = SIZE[0] + SIZE[1] * radii()[kinds].where(known, 0.5)
-    bonds = [(row.triu().nonzero()).tolist() for row in bonded(flat, kinds)]
+    bonds = [[(i, j) for i, j in row.triu().nonzero().tolist()] for row in bonded(flat, kinds)]
     return cloud_grid(
         seen.reshape(x.shape),
         titles,
