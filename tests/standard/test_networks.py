@@ -40,6 +40,6 @@ def ours(name: str) -> bool:
     return not needs("conditioner", name) and registry().load("conditioner", name).__module__.startswith("diffkit.")
 
 
-@pytest.mark.parametrize("name", filter(ours, registry().names("conditioner")))
+@pytest.mark.parametrize("name", list(filter(ours, registry().names("conditioner"))))
 def test_conditioner(name: str) -> None:
     check_conditioner(partial(part, "conditioner", tiny("conditioner", name)))
