@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from jaxtyping import Bool, Float
 from lightning import LightningModule, Trainer
-from torch import Tensor, distributed, nn
+from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.optim import Optimizer
 
@@ -22,6 +22,7 @@ from diffkit.core.noise import generator, key
 from diffkit.core.objective import AdaptiveDensity, TimeDensity, Weighting
 from diffkit.core.types import Batch, Fraction, Natural, Shape
 from diffkit.run.snapshots import digest
+from diffkit.run.times import everywhere, spread
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -272,23 +273,6 @@ class Task(LightningModule, ABC):
 
 
 _ALL = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.CUDNN_ATTENTION, SDPBackend.MATH]
-
-
-def everywhere(rows: Tensor) -> Tensor:
-    """The rows of all devices, in the same order on each."""
-    if not distributed.is_initialized():
-        return rows
-    parts = [torch.empty_like(rows) for _ in range(distributed.get_world_size())]
-    distributed.all_gather(parts, rows)
-    return torch.cat(parts)
-
-
-def spread(u: Tensor, stratify: str) -> Tensor:
-    """Uniform numbers that cover [0, 1) more evenly than the independent ones `u`, as `Task` says."""
-    if stratify == "none":
-        return u
-    places = torch.arange(len(u), device=u.device)
-    return (places + u) / len(u) if stratify == "strata" else (places / len(u) + u[0]) % 1
 
 
 def check_finite(loss: Tensor, batches: int) -> None:

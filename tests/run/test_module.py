@@ -14,8 +14,8 @@ from diffkit.compose.build import build
 from diffkit.core.objective import on_chain
 from diffkit.run import module
 from diffkit.run.checkpoint import Checkpoints, newest
-from diffkit.run.module import spread
 from diffkit.run.sample import sample
+from diffkit.run.times import spread
 
 from .conftest import TINY, Run
 
