@@ -70,7 +70,8 @@ def _places(names: Sequence[str], units: Sequence[str], spec: DataSpec, where: s
     for name, unit in zip(spec.names, spec.units, strict=True):
         given = units[found[name]] if units else ""
         if given and given != unit:
-            raise DiffkitError(f"{where}: the column {name} is in {given}, and the data are in {unit or 'no unit'}")
+            theirs = f"that of the data is {unit}" if unit else "the data have none"
+            raise DiffkitError(f"{where}: the unit of the column {name} is {given}, and {theirs}: convert it")
     return [found[name] for name in spec.names]
 
 

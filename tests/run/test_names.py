@@ -71,7 +71,9 @@ def test_samples_say_what_their_columns_are(run: Path, tmp_path: Path) -> None:
     rows = read_rows(out / "samples.npz", SPEC)
     assert rows["x"].shape == (2, 4)
     other = DataSpec((4,), unit="mm", names=SPEC.names)
-    with pytest.raises(DiffkitError, match="the column sepal length is in cm, and the data are in mm"):
+    with pytest.raises(
+        DiffkitError, match="the unit of the column sepal length is cm, and that of the data is mm: convert it"
+    ):
         read_rows(out / "samples.npz", other)
 
 
@@ -101,7 +103,10 @@ def test_columns_of_a_file_are_matched_by_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("header", "message"),
     [
-        ("petal width (mm),sepal length,petal length,sepal width", "petal width is in mm, and the data are in cm"),
+        (
+            "petal width (mm),sepal length,petal length,sepal width",
+            "petal width is mm, and that of the data is cm: convert it",
+        ),
         ("petal width,sepal length,petal length", "has no column sepal width; the data have sepal length"),
         ("petal width,sepal length,petal length,sepal width,x", "has a column that is none of the data's: x"),
         ("petal width,petal width,sepal length,petal length,sepal width", "more than one column petal width"),
