@@ -17,7 +17,9 @@ class Train:
     out: str | None
     """The run's folder; `runs/<date>-<time>-<name>` by default."""
     resume: str | None
-    """A run to continue."""
+    """A run to continue; `auto` for the one in `out`, which is begun if there is none."""
+    allow_change: list[str]
+    """Keys, as denoiser.width, that may be others than those of the run that is continued."""
     condition_dropout: Fraction | list[Fraction]
     """How often training drops a condition: one number, or one for each conditioner."""
     learn_variance: bool
