@@ -10,7 +10,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 import diffkit
-from diffkit.compose.foreign import instantiate
+from diffkit.compose.foreign import maker
 from diffkit.compose.nested import as_node, how_to_choose, inner_parts
 from diffkit.compose.registry import Entry, registry
 from diffkit.compose.values import INJECTED, convert, hyperparameters, parameters
@@ -266,7 +266,7 @@ def assemble(cfg: Node, data: Data, model: DiffusionModel) -> Parts:
         model=model,
         density=density,
         weighting=weighting,
-        optimizer=instantiate("optimizer", cfg["optimizer"], _partial_=True),
+        optimizer=maker("optimizer", cfg["optimizer"]),
         condition_dropout=dropout if isinstance(dropout, int | float) else tuple(dropout),
         shape=latent_shape(model.codec, data.spec),
         data=data,

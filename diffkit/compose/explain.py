@@ -17,7 +17,7 @@ from omegaconf.errors import (
     ValidationError,
 )
 
-from diffkit.compose.foreign import check_targets, target_class
+from diffkit.compose.foreign import target_class
 from diffkit.compose.keys import VERBS
 from diffkit.compose.nested import how_to_choose
 from diffkit.compose.registry import registry
@@ -115,8 +115,7 @@ def _hints(key: str, parent: Any, verb: str) -> dict[str, Any]:
             known = hyperparameters(registry().load(kind, str(values["_part_"])))
             return {name: p.hint for name, p in known.items()}
         if "_target_" in values:
-            check_targets(kind, values)
-            return {name: p.hint for name, p in parameters(target_class(values)).items()}
+            return {name: p.hint for name, p in parameters(target_class(kind, values)).items()}
     except DiffkitError:  # the sentence about the key is the one that counts here
         pass
     return {}

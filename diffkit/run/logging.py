@@ -10,7 +10,7 @@ from typing import Any
 
 from lightning.pytorch.loggers import Logger
 
-from diffkit.compose.foreign import instantiate
+from diffkit.compose.foreign import maker
 from diffkit.run.folder import RunFolder, write_text
 from diffkit.run.records import Content, Histogram, Recorder, RunInfo, log
 from diffkit.run.wandb import Wandb
@@ -25,7 +25,7 @@ def build_loggers(nodes: Mapping[str, Any], info: RunInfo) -> list[Logger]:
     """
     loggers: list[Logger] = []
     for name, node in nodes.items():
-        make = instantiate(f"logger.{name}", node, _partial_=True)
+        make = maker(f"logger.{name}", node)
         ours = issubclass(make.func, Recorder)
         beside = {} if ours or "save_dir" in node else {"save_dir": str(info.folder.path)}
         loggers.append(make(info=info) if ours else make(**beside))
