@@ -129,19 +129,24 @@ def _trained(name: object, node: object, model: DiffusionModel, spec: DataSpec) 
 
 def _fill(model: Network, weights: dict[str, torch.Tensor], folder: Path) -> None:
     """Load weights that fit exactly, or nothing."""
-    wanted = model.state_dict()
-    missing, extra = wanted.keys() - weights.keys(), weights.keys() - wanted.keys()
+    faults = misfits(model.state_dict(), weights)
+    if faults:
+        raise DiffkitError(
+            f"the weights in {folder} do not fit the parts that its config names ({faults}):"
+            " a plugin may have another version here than the one that made it"
+        )
+    model.load_state_dict(weights)
+
+
+def misfits(wanted: Mapping[str, torch.Tensor], given: Mapping[str, torch.Tensor]) -> str:
+    """How the names and shapes of tensors differ from those wanted, the first five of each kind; empty if they fit."""
+    missing, extra = wanted.keys() - given.keys(), given.keys() - wanted.keys()
     other = [
-        f"{name}: {list(weights[name].shape)} for {list(a.shape)}"
+        f"{name}: {list(given[name].shape)} for {list(a.shape)}"
         for name, a in wanted.items()
-        if name in weights and weights[name].shape != a.shape
+        if name in given and given[name].shape != a.shape
     ]
     faults = [f"missing {', '.join(sorted(missing)[:5])}"] if missing else []
     faults += [f"unknown {', '.join(sorted(extra)[:5])}"] if extra else []
     faults += [f"wrong shape {', '.join(other[:5])}"] if other else []
-    if faults:
-        raise DiffkitError(
-            f"the weights in {folder} do not fit the parts that its config names ({'; '.join(faults)}):"
-            " a plugin may have another version here than the one that made it"
-        )
-    model.load_state_dict(weights)
+    return "; ".join(faults)
