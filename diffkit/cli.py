@@ -5,7 +5,9 @@ import sys
 import traceback
 import warnings
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from diffkit.core.errors import DiffkitError, DiffkitWarning, RunFailed
 
@@ -117,25 +119,33 @@ def _dispatch(arguments: Sequence[str]) -> int:
     return _VERBS[verb](rest)
 
 
-def _train(arguments: Sequence[str]) -> int:
-    from diffkit.compose.check import refuse_misfits
-    from diffkit.compose.hydra import run
-    from diffkit.run.train import train
+def _later(place: str) -> Callable[..., Any]:
+    """The function at `"module:name"`, imported when it is called: mistakes are told before lightning is loaded."""
 
-    return run("train", train, arguments, check=refuse_misfits)
+    def call(*arguments: object) -> object:
+        module, _, name = place.partition(":")
+        return getattr(import_module(module), name)(*arguments)
+
+    return call
+
+
+def _train(arguments: Sequence[str]) -> int:
+    from diffkit.compose.hydra import run
+
+    return run("train", _later("diffkit.run.train:train"), arguments, _later("diffkit.compose.check:refuse_misfits"))
 
 
 def _sample(arguments: Sequence[str]) -> int:
     from diffkit.compose.hydra import run
-    from diffkit.run.sample import sample
 
+    sample = _later("diffkit.run.sample:sample")
     return run("sample", lambda cfg, _: sample(cfg), arguments)
 
 
 def _evaluate(arguments: Sequence[str]) -> int:
     from diffkit.compose.hydra import run
-    from diffkit.run.evaluate import evaluate
 
+    evaluate = _later("diffkit.run.evaluate:evaluate")
     return run("evaluate", lambda cfg, _: evaluate(cfg), arguments)
 
 
@@ -147,8 +157,8 @@ def _compare(arguments: Sequence[str]) -> int:
 
 def _check(arguments: Sequence[str]) -> int:
     from diffkit.compose.hydra import run
-    from diffkit.run.check import check
 
+    check = _later("diffkit.run.check:check")
     scan, rest = "--no-scan" not in arguments, [a for a in arguments if a != "--no-scan"]
     return run("train", lambda cfg, _: check(cfg, scan), rest)
 

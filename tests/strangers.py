@@ -1,8 +1,10 @@
 """Other people's plugins, installed for one test: distributions on `sys.path`, nothing more."""
 
 import importlib
+import os
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.metadata import Distribution, distributions
 from pathlib import Path
 from textwrap import dedent
@@ -54,33 +56,45 @@ def write(folder: Path, distribution: str, source: str, name: str = "", version:
     return folder
 
 
-def _here(site: Path) -> list[Distribution]:
+def _here(sites: tuple[Path, ...]) -> list[Distribution]:
     own = "diffkit.standard.plugin"
     return [
         d
         for d in distributions()
-        if Path(str(d.locate_file(""))) == site or own in (d.read_text("entry_points.txt") or "")
+        if Path(str(d.locate_file(""))) in sites or own in (d.read_text("entry_points.txt") or "")
     ]
 
 
+@contextmanager
+def found(*sites: Path) -> Iterator[None]:
+    """Within it the distributions of these folders, in this order, are what is installed beside diffkit."""
+    roots = tuple(f"{site}{os.sep}" for site in sites)
+    with pytest.MonkeyPatch.context() as patch:
+        for site in reversed(sites):
+            patch.syspath_prepend(str(site))
+        patch.setattr(finding, "distributions", lambda: _here(sites))
+        registry.registry.cache_clear()
+        try:
+            yield
+        finally:
+            registry.registry.cache_clear()
+            for module in [m for m in sys.modules.values() if str(getattr(m, "__file__", "")).startswith(roots)]:
+                del sys.modules[module.__name__]
+
+
 @pytest.fixture
-def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
+def install(tmp_path: Path) -> Iterator[Install]:
     """Install distributions as `write` does; the registry is made anew, and again after the test.
 
     What else this environment has installed is not found meanwhile.
     """
     site = tmp_path / "site"
     site.mkdir()
-    monkeypatch.syspath_prepend(str(site))
-    monkeypatch.setattr(finding, "distributions", lambda: _here(site))
-    registry.registry.cache_clear()
 
     def installed(distribution: str, source: str, **rest: str) -> Path:
         registry.registry.cache_clear()
         importlib.invalidate_caches()
         return write(site, distribution, source, **rest)
 
-    yield installed
-    registry.registry.cache_clear()
-    for module in [m for m in sys.modules.values() if str(getattr(m, "__file__", "")).startswith(str(site))]:
-        del sys.modules[module.__name__]
+    with found(site):
+        yield installed

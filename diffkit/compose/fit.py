@@ -1,6 +1,7 @@
 """Whether a class is what its kind asks for, found before anything of it is called."""
 
 import inspect
+from difflib import get_close_matches
 from typing import Any
 
 from diffkit.core.errors import DiffkitError
@@ -9,13 +10,13 @@ from diffkit.core.errors import DiffkitError
 def refuse_unfit(who: str, cls: type[Any], interface: type[Any]) -> None:
     """Raise `DiffkitError` for a class that does not implement the interface.
 
-    It must inherit from it, have each of its abstract methods, and take in each what it is called with. `who` says
-    which part it is, and whose.
+    It must inherit from it, have each of its abstract methods, and take in each what the interface's takes, by the same
+    names: in another order they would be other things. `who` says which part it is, and whose.
     """
     if not issubclass(cls, interface):
         raise DiffkitError(f"The {who} is no {interface.__name__}: {cls.__qualname__} must inherit from it.")
     if inspect.isabstract(cls):
-        missing = ", ".join(_written(cls, name) for name in sorted(cls.__abstractmethods__))
+        missing = ", ".join(_written(cls, name) + _meant(cls, name) for name in sorted(cls.__abstractmethods__))
         raise DiffkitError(f"The {who} is not complete: {cls.__qualname__} lacks {missing}.")
     for name in sorted(getattr(interface, "__abstractmethods__", ())):
         wanted, given = inspect.getattr_static(interface, name), inspect.getattr_static(cls, name)
@@ -25,8 +26,14 @@ def refuse_unfit(who: str, cls: type[Any], interface: type[Any]) -> None:
         elif not _accepts(given, wanted, cls):
             raise DiffkitError(
                 f"The {who} does not fit: {cls.__qualname__}.{_written(cls, name)} must take what "
-                f"{interface.__name__}.{_written(interface, name)} takes."
+                f"{interface.__name__}.{_written(interface, name)} takes, by the same names."
             )
+
+
+def _meant(cls: type[Any], name: str) -> str:
+    """What the class has that may be a misspelt method; nothing where there is no such name."""
+    near = get_close_matches(name, [own for own in vars(cls) if own not in dir(cls.__base__)])
+    return f" (is its {near[0]!r} meant?)" if near else ""
 
 
 def _accepts(given: Any, wanted: Any, cls: type[Any]) -> bool:
@@ -44,7 +51,10 @@ def _accepts(given: Any, wanted: Any, cls: type[Any]) -> bool:
         theirs.bind(*required)
     except TypeError:
         return False
-    return True
+    named = [
+        p.name.strip("_") for p in theirs.parameters.values() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+    ]
+    return all(p.name == name for p, name in zip(places, named, strict=False))
 
 
 def _bound(method: Any, cls: type[Any]) -> Any:

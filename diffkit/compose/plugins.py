@@ -28,7 +28,7 @@ class Plugin:
     """What was found of one plugin; one that could not be loaded has an `error` and offers nothing."""
 
     name: str
-    """The name that qualifies its parts: its entry point's, or its distribution's where two share that."""
+    """The name that qualifies its parts: its entry point's, or its distribution's where others claim that."""
     distribution: str
     """What is installed; a file's path, or a module's name, where `diffkit.use` was given that."""
     version: str
@@ -46,6 +46,8 @@ class Plugin:
     kinds: tuple[Kind, ...] = ()
     commands: tuple[Command, ...] = ()
     bundles: tuple[NamedBundle, ...] = ()
+    claimed: str = ""
+    """Its entry point's name, where others claim that too, so that it names none of them."""
     error: str = ""
 
     @property
@@ -236,15 +238,17 @@ def _refuse_contradictions(plugin: Plugin) -> None:
 
 
 def distinct(plugins: Iterable[Plugin]) -> list[Plugin]:
-    """The plugins with a name each; those that share one are named by their distributions instead."""
+    """The plugins with a name each; those whose name is another's, or another's distribution's, have their own's."""
     plugins = list(plugins)
-    count = Counter(plugin.name for plugin in plugins)
-    taken = {plugin.name for plugin in plugins if plugin.standard or count[plugin.name] == 1}
+    claims = Counter(name for plugin in plugins for name in {plugin.name, plugin.distribution})
+    alone = [plugin.standard or claims[plugin.name] == 1 for plugin in plugins]
+    taken = {plugin.name for plugin, mine in zip(plugins, alone, strict=True) if mine}
     named = []
-    for plugin in plugins:
-        if not (plugin.standard or count[plugin.name] == 1):
-            plugin = replace(plugin, name=next(name for name in _names(plugin) if name not in taken))
-            taken.add(plugin.name)
+    for plugin, mine in zip(plugins, alone, strict=True):
+        if not mine:
+            name = next(name for name in _names(plugin) if name not in taken)
+            plugin = replace(plugin, name=name, claimed=plugin.claimed or plugin.name)
+            taken.add(name)
         named.append(plugin)
     return named
 

@@ -35,6 +35,10 @@ KINDS = (
 """The kinds that diffkit knows by itself, in the order in which a run is built."""
 
 
+SAID = 3
+"""So many broken plugins are named with the cause where a name is not found."""
+
+
 @dataclass(frozen=True)
 class Entry:
     """A component and the plugin that offers it."""
@@ -121,13 +125,26 @@ class Registry:
         return found[0]
 
     def _unknown(self, kind: str, name: str) -> str:
+        """Why nothing has this name, and which plugin might have had it."""
+        owner, _, short = name.rpartition("/")
+        named = [p for p in self.plugins if owner and owner in (p.name, p.distribution, p.claimed)]
+        lost = next((p for p in named if not p.usable), None)
+        if lost is not None:
+            return f"There is no {kind} {name!r}: {_why_lost(lost)}."
+        if len(named) > 1 and owner not in {p.name for p in named}:
+            which = " and ".join(f"{p} ({kind}={p.name}/{short})" for p in named)
+            return f"{kind}={name}: {owner} is claimed by {which}: choose one by its distribution's name."
         allowed = {n for e in self.entries(kind) for n in (e.component.name, e.qualified)}
         allowed = allowed if "/" in name else set(self.names(kind))
         return f"There is no {kind} {name!r}: {nearest(name, allowed)}{self.broken()}"
 
     def broken(self) -> str:
-        """A sentence for each plugin that could not be loaded: what is missing may be theirs."""
-        return "".join(f" Note that the plugin {p} could not be loaded: {p.error}." for p in self.plugins if p.error)
+        """A sentence on the plugins that could not be loaded, three of them with the cause: it may be one of theirs."""
+        lost = [p for p in self.plugins if p.error]
+        said = [f" Note that {_why_lost(p)}." for p in lost[:SAID]]
+        if lost[SAID:]:
+            said.append(f" Nor could {', '.join(map(str, lost[SAID:]))} (diffkit plugins says why).")
+        return "".join(said)
 
     def name_of(self, kind: str, cls: type[Any]) -> str | None:
         """The name under which a class is offered, found by its module and name; None if it is not."""
@@ -154,6 +171,12 @@ class Registry:
             raise DiffkitError(f"The {entry} is no class: {target}.")
         refuse_unfit(str(entry), cls, interface)
         return cls
+
+
+def _why_lost(plugin: Plugin) -> str:
+    if plugin.blocked:
+        return f"the plugin {plugin} is left out by DIFFKIT_PLUGINS"
+    return f"the plugin {plugin} could not be loaded: {plugin.error}"
 
 
 def _warn(message: str) -> None:
