@@ -8,7 +8,18 @@ import pytest
 from diffkit.compose.build import part
 from diffkit.compose.registry import registry
 from diffkit.core.errors import DiffkitError
-from diffkit.testing.combinations import SAMPLING, TRAINING, Pair, choices, covering, pairs, sample, train
+from diffkit.testing.combinations import (
+    SAMPLING,
+    TRAINING,
+    Pair,
+    choices,
+    covering,
+    fit,
+    guidance,
+    pairs,
+    sample,
+    train,
+)
 from diffkit.testing.given import tiny
 
 KINDS = choices(*TRAINING, *SAMPLING)
@@ -21,14 +32,15 @@ DEFAULTS = {
 
 
 def refusal(kind: str, name: str, other: str, another: str) -> str | None:
-    """The sentence that refuses two parts, all else being as simple as can be; with whatever data, if none is given."""
+    """The sentence that refuses two parts, all else being as simple as can be; with whatever data, if none is given.
+
+    Only where the pair has data is it trained, which is slow: what data hold is read no sooner.
+    """
     sentence = None
     for data in [DEFAULTS["data"], *KINDS["data"]] if kind != "data" else [name]:
         choice = {**DEFAULTS, "data": data, kind: name, other: another}
         try:
-            trained = train(choice)
-            if other == "guidance":
-                sample(trained, choice)
+            guidance((train if kind == "data" else fit)(choice), choice)
         except DiffkitError as error:
             sentence = str(error)
         else:

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from itertools import combinations, product
 from typing import Any
 
@@ -13,7 +13,7 @@ from diffkit.compose.registry import registry
 from diffkit.compose.values import hyperparameters
 from diffkit.core.condition import Condition
 from diffkit.core.data import DataSpec, rows_of
-from diffkit.core.guidance import Branches, guide
+from diffkit.core.guidance import Branches, Guidance, guide
 from diffkit.core.model import DiffusionModel
 from diffkit.core.noise import Noise, generator
 from diffkit.core.sampler import drive, prior
@@ -88,14 +88,14 @@ def _row(kinds: Mapping[str, Sequence[str]], refused: Collection[Pair], pair: Pa
 
 @dataclass(frozen=True)
 class Trained:
-    """A model after two steps, and the rows it saw."""
+    """A model, and the rows that it sees or saw."""
 
     model: DiffusionModel
     spec: DataSpec
     batch: Batch
 
 
-@lru_cache(maxsize=8)
+@cache
 def _rows(name: str) -> tuple[DataSpec, Batch]:
     data = part("data", tiny("data", name), seed=0)
     data.prepare_data()
@@ -103,18 +103,26 @@ def _rows(name: str) -> tuple[DataSpec, Batch]:
     return data.spec, rows_of(data.reference("train"), torch.arange(4))
 
 
-def train(choice: Choice) -> Trained:
-    """Two steps with the parts of the training kinds.
-
-    Raises `DiffkitError` where the parts do not fit each other, and `AssertionError` for a loss that is not finite.
-    """
+def fit(choice: Choice) -> Trained:
+    """The model of a choice, before any step; raises `DiffkitError` where parts do not fit."""
     torch.manual_seed(0)
     spec, batch = _rows(choice["data"])
     nodes: dict[str, Any] = {kind: tiny(kind, choice[kind]) for kind in TRAINING if kind != "conditioner"}
     name = choice["conditioner"]
     nodes["conditioner"] = {} if name == NONE else {name: tiny("conditioner", name)}
-    model = build_model(nodes, spec)
-    density, weighting = (part(kind, nodes[kind], schedule=model.schedule) for kind in ("density", "weighting"))
+    return Trained(build_model(nodes, spec), spec, batch)
+
+
+def train(choice: Choice) -> Trained:
+    """Two steps with the parts of the training kinds.
+
+    Raises `DiffkitError` where the parts do not fit each other, and `AssertionError` for a loss that is not finite.
+    """
+    made = fit(choice)
+    model, spec, batch = made.model, made.spec, made.batch
+    density, weighting = (
+        part(kind, tiny(kind, choice[kind]), schedule=model.schedule) for kind in ("density", "weighting")
+    )
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
     for step in range(2):
         stream = generator("combination", step)
@@ -134,6 +142,13 @@ def _rough(kind: str, name: str) -> dict[str, float]:
     return {key: 0.1 for key in ("rtol", "atol") if key in hyperparameters(registry().load(kind, name))}
 
 
+def guidance(trained: Trained, choice: Choice) -> list[Guidance]:
+    """The guidance of a choice; raises `DiffkitError` where it does not fit what is diffused."""
+    names = [choice["guidance"]] if choice["guidance"] != NONE else []
+    spec = diffused(trained.spec, trained.model.codec)
+    return [part("guidance", tiny("guidance", name), spec=spec) for name in names]
+
+
 def sample(trained: Trained, choice: Choice) -> None:
     """Two samples with the parts of the sampling kinds.
 
@@ -141,9 +156,7 @@ def sample(trained: Trained, choice: Choice) -> None:
     """
     model, batch = trained.model, rows_of(trained.batch, torch.arange(2))
     sampler, grid = (part(kind, {**tiny(kind, choice[kind]), **_rough(kind, choice[kind])}) for kind in SAMPLING[:2])
-    names = [choice["guidance"]] if choice["guidance"] != NONE else []
-    spec = diffused(trained.spec, model.codec)
-    guidances = [part("guidance", tiny("guidance", name), spec=spec) for name in names]
+    guidances = guidance(trained, choice)
     noise, times = Noise(0, [0, 1]), grid(model.schedule)
     with torch.no_grad():
         condition: Condition = model.conditioners(batch, 2)
