@@ -111,7 +111,8 @@ def maker(key: str, node: Mapping[str, Any]) -> "partial[Any]":
     """
     plain: Any = OmegaConf.to_container(node, resolve=True) if isinstance(node, DictConfig) else dict(node)
     check_targets(key, plain)
-    return partial(target_class(key, plain), **{name: value for name, value in plain.items() if name != "_target_"})
+    make: Callable[..., Any] = target_class(key, plain)
+    return partial(make, **{name: value for name, value in plain.items() if name != "_target_"})
 
 
 def instantiate(key: str, node: Mapping[str, Any], **values: Any) -> Any:
@@ -119,7 +120,7 @@ def instantiate(key: str, node: Mapping[str, Any], **values: Any) -> Any:
 
     Raises `DiffkitError` as `maker` does, and with the cause where the object refuses.
     """
-    make: Callable[..., Any] = maker(key, node)
+    make = maker(key, node)
     try:
         return make(**values)
     except Exception as error:

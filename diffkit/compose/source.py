@@ -6,6 +6,7 @@ from contextvars import ContextVar
 from dataclasses import MISSING, Field, field, fields, make_dataclass
 from typing import Any
 
+from hydra._internal.sources_registry import SourcesRegistry
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.object_type import ObjectType
 from hydra.core.plugins import Plugins
@@ -14,6 +15,7 @@ from hydra.plugins.search_path_plugin import SearchPathPlugin
 from hydra_zen import builds
 from omegaconf import DictConfig, OmegaConf
 
+from diffkit.compose.files import PackagedPresets, PresetFiles
 from diffkit.compose.nested import as_node, default_part, inner_parts
 from diffkit.compose.recorded import require
 from diffkit.compose.registry import registry
@@ -188,6 +190,7 @@ class RegistrySearchPath(SearchPathPlugin):
 
 
 def register() -> None:
-    """Make both known to Hydra. Its own discovery of plugins fails silently with modern editable installs."""
+    """Make them known to Hydra. Its own discovery of plugins fails silently with modern editable installs."""
     for plugin in (RegistrySource, RegistrySearchPath):
         Plugins.instance().register(plugin)
+    SourcesRegistry.instance().types |= {source.scheme(): source for source in (PresetFiles, PackagedPresets)}
