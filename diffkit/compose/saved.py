@@ -4,9 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from diffkit.compose.bundles import hint, shipped
+from diffkit.compose.plain import read_yaml
 from diffkit.core.errors import DiffkitError
 
 
@@ -24,10 +23,4 @@ def read_choices(run: str | None) -> Mapping[str, Any] | None:
     file = next((f for f in (folder / "config.yaml", folder / "bundle" / "config.yaml") if f.is_file()), None)
     if file is None:
         raise DiffkitError(f"run={run}: there is no run here ({folder / 'config.yaml'} does not exist){hint(run)}.")
-    try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise DiffkitError(f"{file} cannot be read: {' '.join(str(error).split())}") from error
-    if not isinstance(content, Mapping):
-        raise DiffkitError(f"{file} is damaged: it should hold keys and values.")
-    return content
+    return read_yaml(file)

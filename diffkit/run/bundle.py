@@ -13,12 +13,13 @@ from safetensors.torch import load as load_tensors, save as save_tensors
 
 from diffkit.compose.build import build_model, check_part
 from diffkit.compose.bundles import hint, shipped
+from diffkit.compose.plain import read_yaml
 from diffkit.compose.recorded import require, vouched
 from diffkit.compose.registry import registry
 from diffkit.core.data import DataSpec
 from diffkit.core.errors import DiffkitError
 from diffkit.core.model import DiffusionModel, Network
-from diffkit.run.folder import RunFolder, read_yaml, write_yaml
+from diffkit.run.folder import RunFolder, write_yaml
 from diffkit.run.module import Task
 
 WEIGHTS = "model.safetensors"

@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from diffkit.compose.plain import read_yaml, sealed
 from diffkit.core.errors import DiffkitError
 
 LAST = "last"
@@ -143,31 +144,6 @@ def _check_writable(path: Path) -> None:
         raise DiffkitError(f"cannot write in {path}: {error.strerror}; choose another folder with out=...") from error
 
 
-def read_yaml(path: Path) -> dict[str, Any]:
-    """A YAML file of plain values; raises `DiffkitError` for anything else, interpolations included.
-
-    A file is data: what it says is never interpolated, so that it cannot read this machine's environment.
-    """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DiffkitError(f"cannot read {path}: {error.strerror or error}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise DiffkitError(f"{path} is not plain YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(content, dict):
-        raise DiffkitError(f"{path} is damaged: it should hold keys and values")
-    _refuse_interpolation(content, path, "")
-    return content
-
-
-def _refuse_interpolation(value: Any, path: Path, where: str) -> None:
-    if isinstance(value, str) and "${" in value:
-        raise DiffkitError(f"{path} has an interpolation at {where!r}: saved configs hold plain values only")
-    children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, child in children:
-        _refuse_interpolation(child, path, f"{where}.{key}".lstrip("."))
-
-
 def write_text(path: Path, text: str) -> None:
     """Write a file so that a reader, or a crash, sees the old content or the new, never a part."""
     write_bytes(path, text.encode("utf-8"))
@@ -187,5 +163,13 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def write_yaml(path: Path, content: dict[str, Any]) -> None:
-    """Write plain values as YAML, in the order given."""
-    write_text(path, yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100))
+    """Write plain values as YAML, in the order given, under a digest that `read_yaml` holds them against."""
+    write_text(path, sealed(yaml.dump(content, Dumper=_Plain, sort_keys=False, allow_unicode=True, width=100)))
+
+
+class _Plain(yaml.SafeDumper):
+    """Values that are in two places are written twice: no reader needs to follow an alias."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        """Always."""
+        return True

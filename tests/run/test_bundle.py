@@ -7,9 +7,10 @@ import torch
 
 from diffkit import DiffkitError, compose
 from diffkit.compose.build import build
+from diffkit.compose.plain import read_yaml
 from diffkit.core.data import DataSpec
 from diffkit.run import bundle
-from diffkit.run.folder import read_yaml, write_yaml
+from diffkit.run.folder import write_yaml
 
 from .conftest import TINY
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from diffkit import DiffkitError
-from diffkit.run.folder import RunFolder, read_yaml, write_yaml
+from diffkit.run.folder import RunFolder, write_yaml
 
 
 @pytest.fixture(autouse=True)
@@ -85,7 +85,7 @@ def test_no_run_is_said_with_those_that_are_near() -> None:
     [
         ("a: ${oc.env:HOME}", "interpolation at 'a'"),
         ("a: [{b: 'x ${c}'}]", r"interpolation at 'a\.0\.b'"),
-        ("!!python/object/apply:os.system ['echo']", "not plain YAML"),
+        ("!!python/object/apply:os.system ['echo']", "a type of its own"),
         ("- 1", "keys and values"),
         ("a: [", "not plain YAML"),
     ],

@@ -11,11 +11,12 @@ from strangers import Install, install
 import diffkit
 from diffkit.cli import main
 from diffkit.compose.overview import components
+from diffkit.compose.plain import read_yaml
 from diffkit.compose.registry import registry
 from diffkit.compose.status import as_json
 from diffkit.core.errors import DiffkitError
 from diffkit.run import bundle
-from diffkit.run.folder import read_yaml, write_yaml
+from diffkit.run.folder import write_yaml
 from diffkit.run.sample import sample
 from diffkit.run.saved import open_run
 

@@ -8,10 +8,10 @@ from strangers import Install, entry, install
 
 import diffkit
 from diffkit.compose.installed import PluginWarning
+from diffkit.compose.plain import read_yaml
 from diffkit.compose.registry import registry
 from diffkit.core.errors import DiffkitError
 from diffkit.run.evaluate import evaluate
-from diffkit.run.folder import read_yaml
 from diffkit.run.sample import sample
 
 from .conftest import Run
