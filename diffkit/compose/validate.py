@@ -9,6 +9,7 @@ from diffkit.compose.build import check_part
 from diffkit.compose.foreign import ALLOWED, check_node, check_targets
 from diffkit.compose.keys import VERBS
 from diffkit.compose.registry import registry
+from diffkit.compose.secrets import refuse_secrets
 from diffkit.compose.values import convert
 from diffkit.core.errors import DiffkitError, nearest
 
@@ -27,10 +28,11 @@ GROUPS = {
 def validate(cfg: DictConfig, verb: str) -> None:
     """Resolve the config in place, and bring every value to the type that it is declared with.
 
-    Raises `DiffkitError` for a key that is unknown or missing, and for a value that is not allowed.
+    Raises `DiffkitError` for a key that is unknown or missing, and for a value that is not allowed, or a secret.
     """
     plain = OmegaConf.to_container(cfg, resolve=True)
     assert isinstance(plain, dict)
+    refuse_secrets(plain)
     hints = get_type_hints(VERBS[verb], include_extras=True)
     groups = [*GROUPS[verb], *(k for k in registry().kinds if k in plain and k not in GROUPS[verb])]
     _refuse_unknown(plain, [*hints, *groups])
