@@ -132,7 +132,9 @@ def _later(place: str) -> Callable[..., Any]:
 def _train(arguments: Sequence[str]) -> int:
     from diffkit.compose.hydra import run
 
-    return run("train", _later("diffkit.run.train:train"), arguments, _later("diffkit.compose.check:refuse_misfits"))
+    rest, keys = _option("--allow-change", "a key: --allow-change optimizer.lr", arguments)
+    rest += [f"allow_change=[{','.join(keys)}]"] if keys else []
+    return run("train", _later("diffkit.run.train:train"), rest, _later("diffkit.compose.check:refuse_misfits"))
 
 
 def _sample(arguments: Sequence[str]) -> int:
