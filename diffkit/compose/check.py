@@ -4,18 +4,17 @@ from dataclasses import dataclass
 
 import torch
 from omegaconf import DictConfig
-from torch import Tensor, nn
+from torch import nn
 
-from diffkit.compose.build import Parts, assemble, build_model, part
+from diffkit.compose.build import Parts, assemble, build_model, latent_shape, part
 from diffkit.compose.foreign import instantiate
+from diffkit.compose.rehearse import rehearse
 from diffkit.core.autoencoder import Autoencoder
 from diffkit.core.codec import LearnedCodec
-from diffkit.core.condition import Condition
 from diffkit.core.data import Data
 from diffkit.core.errors import DiffkitError
 from diffkit.core.grid import Grid
 from diffkit.core.model import DiffusionModel
-from diffkit.core.sampler import calls
 from diffkit.core.types import Shape
 
 AMPLIFICATION = 1000.0
@@ -28,7 +27,6 @@ class Skeleton:
 
     parts: Parts
     latents: Shape
-    output: Shape
 
 
 def refuse_misfits(cfg: DictConfig) -> None:
@@ -50,13 +48,9 @@ def skeleton(cfg: DictConfig) -> Skeleton:
     parts = assemble(cfg, data, model)
     refuse_untrained(parts)
     instantiate("optimizer", cfg["optimizer"], params=[nn.Parameter(torch.zeros(1))])  # it checks its own arguments
+    rehearse(cfg, parts)
     refuse_start(model, parts.grid)
-    calls(parts.sampler, model.schedule, parts.grid(model.schedule), model.learn_variance)
-    latents, output = _pass_through(model, data)
-    if latents != output:
-        network = type(model.denoiser).__name__
-        raise DiffkitError(f"The denoiser {network} makes {output} of data of shape {latents}: it must keep the shape.")
-    return Skeleton(parts, latents, output)
+    return Skeleton(parts, latent_shape(model.codec, data.spec))
 
 
 def refuse_untrained(parts: Parts) -> None:
@@ -97,32 +91,3 @@ def refuse_start(model: DiffusionModel, grid: Grid) -> None:
 
 def _name(part: object) -> str:
     return type(part).__name__
-
-
-def _pass_through(model: DiffusionModel, data: Data, rows: int = 2) -> tuple[Shape, Shape]:
-    """The shapes of latents and of the network's output; raises `DiffkitError` if the network refuses them."""
-    like = next(model.parameters(), torch.empty(0))
-    spec, device = model.conditioners.spec, like.device
-
-    def empty(*shape: int) -> Tensor:
-        return torch.zeros(rows, *shape, device=device)
-
-    with torch.no_grad():
-        x = model.codec.encode(empty(*data.spec.shape))
-        tokens = None if spec.sequence is None else empty(3, spec.sequence)
-        condition = Condition(
-            None if spec.vector is None else empty(spec.vector),
-            tokens,
-            None if tokens is None else torch.ones(rows, 3, dtype=torch.bool, device=device),
-            None if spec.spatial is None else empty(spec.spatial, *x.shape[2:]),
-        )
-        try:
-            output, _ = model.network(x, empty(), condition)
-        except NotImplementedError:  # an operation that has no meta form says nothing of the shapes
-            return tuple(x.shape[1:]), tuple(x.shape[1:])
-        except Exception as error:
-            cause = " ".join(str(error).split())
-            raise DiffkitError(
-                f"The denoiser {_name(model.denoiser)} cannot take data of shape {tuple(x.shape[1:])}: {cause}"
-            ) from error
-    return tuple(x.shape[1:]), tuple(output.shape[1:])

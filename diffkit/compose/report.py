@@ -28,7 +28,7 @@ def report(cfg: DictConfig, run: Skeleton) -> str:
     figures = {
         "data": f"shape {_shape(spec.shape)}, in {_units(spec)}; conditions offered: {offered}",
         **({"licence": spec.licence} if spec.licence else {}),
-        "shapes": f"x {_shape(spec.shape)} -> latents {_shape(run.latents)} -> network {_shape(run.output)}",
+        "shapes": f"x {_shape(spec.shape)} -> latents {_shape(run.latents)}",
         "condition": _condition(model),
         "parameters": ", ".join(f"{name} {_count(module):,}" for name, module in counted.items()),
         "sampling": str(passes),

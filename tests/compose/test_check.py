@@ -93,9 +93,9 @@ class Odd(DenoiserNetwork):
 def test_a_strangers_network_is_held_to_its_shape(install: Install) -> None:
     install("mine", entry("denoiser=odd=odd_network:Odd"), odd_network=NETWORK)
     refuse_misfits(compose(["denoiser=odd"]))
-    with pytest.raises(DiffkitError, match=r"Odd makes \(1, 8, 7\) of data of shape \(1, 8, 8\)"):
+    with pytest.raises(DiffkitError, match=r"'odd' of mine 1.2 must give the output F of shape \(2, 1, 8, 8\), not"):
         refuse_misfits(compose(["denoiser=odd", "denoiser.crop=1"]))
-    with pytest.raises(DiffkitError, match=r"Odd cannot take data of shape \(2,\)"):
+    with pytest.raises(DiffkitError, match=r"'odd' of mine 1.2 cannot take data of shape \(2,\)"):
         refuse_misfits(compose(["denoiser=odd", "denoiser.crop=5", "data=moons", "conditioner=[]"]))
 
 
@@ -114,7 +114,7 @@ def test_the_report_says_what_a_run_is_made_of() -> None:
     text = reported([*SMALL, "sampler=heun", "grid=logsnr", "grid.steps=5", "guidance=[cfg]"])
     lines = {line.split(" ")[0]: line for line in text.splitlines() if line}
     assert "heun" in lines["sampler"] and lines["sampler"].endswith("diffkit 0.1.0")
-    assert "1 x 8 x 8 -> latents 1 x 8 x 8 -> network 1 x 8 x 8" in lines["shapes"]
+    assert "1 x 8 x 8 -> latents 1 x 8 x 8" in lines["shapes"]
     assert "label (10 classes)" in text
     assert "9 network calls a sample, each of 2 rows" in lines["sampling"]
     assert "-9.00 at the first step" in lines["log-SNR"] and "9.00 at the last" in lines["log-SNR"]

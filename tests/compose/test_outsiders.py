@@ -53,7 +53,7 @@ def used(install: Install, tmp_path: Path) -> None:
 @pytest.mark.usefixtures("used")
 def test_a_parameter_without_annotation_takes_any_value() -> None:
     cfg = diffkit.compose(["denoiser=bare", "denoiser.width=4", "conditioner=[]"])
-    assert skeleton(cfg).output == (1, 8, 8)
+    assert skeleton(cfg).latents == (1, 8, 8)
 
 
 @pytest.mark.usefixtures("used")
