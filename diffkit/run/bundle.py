@@ -19,6 +19,7 @@ from diffkit.compose.registry import registry
 from diffkit.core.data import DataSpec
 from diffkit.core.errors import DiffkitError
 from diffkit.core.model import DiffusionModel, Network
+from diffkit.run.fitting import misfits
 from diffkit.run.folder import RunFolder, write_yaml
 from diffkit.run.module import Task
 
@@ -137,17 +138,3 @@ def _fill(model: Network, weights: dict[str, torch.Tensor], folder: Path) -> Non
             " a plugin may have another version here than the one that made it"
         )
     model.load_state_dict(weights)
-
-
-def misfits(wanted: Mapping[str, torch.Tensor], given: Mapping[str, torch.Tensor]) -> str:
-    """How the names and shapes of tensors differ from those wanted, the first five of each kind; empty if they fit."""
-    missing, extra = wanted.keys() - given.keys(), given.keys() - wanted.keys()
-    other = [
-        f"{name}: {list(given[name].shape)} for {list(a.shape)}"
-        for name, a in wanted.items()
-        if name in given and given[name].shape != a.shape
-    ]
-    faults = [f"missing {', '.join(sorted(missing)[:5])}"] if missing else []
-    faults += [f"unknown {', '.join(sorted(extra)[:5])}"] if extra else []
-    faults += [f"wrong shape {', '.join(other[:5])}"] if other else []
-    return "; ".join(faults)

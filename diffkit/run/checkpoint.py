@@ -3,19 +3,22 @@
 import os
 import shutil
 import struct
-from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
+from zipfile import ZipFile
 
 import torch
 from lightning.fabric.plugins import CheckpointIO
-from torch import Tensor
+from torch import Tensor, nn
 
 from diffkit.core.errors import DiffkitError, RunFailed
 
 SUFFIX = ".ckpt"
+TRIAL = "trial"
+"""The options with which `Checkpoints` saves nothing."""
 _MARK = "diffkit sha256 {digest} step {step:012d}"
 _SIZE = len(_MARK.format(digest="0" * 64, step=0))
 _CHUNK = 1 << 20
@@ -29,11 +32,21 @@ class Checkpoints(CheckpointIO):
     plain values alone, and so does saving: anything else is refused with its place.
     """
 
+    def __init__(self) -> None:
+        self.busy = False
+        """Whether it is writing, which a second Ctrl-C should not interrupt."""
+
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        """Write a checkpoint; raises `RunFailed` if it cannot be written, and leaves the one before as it was."""
+        """Write a checkpoint, or with `TRIAL` for options see only whether that could be done.
+
+        Raises `RunFailed` if it cannot be written, and leaves the one before as it was; and as `plain` does.
+        """
         content = plain(checkpoint)
+        if storage_options == TRIAL:
+            return
         path = Path(path)
         temporary = path.with_name(f".{path.name}-{os.getpid()}")
+        self.busy = True
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             torch.save(content, temporary)
@@ -48,12 +61,12 @@ class Checkpoints(CheckpointIO):
                 f"cannot write the checkpoint {path} ({size:,} bytes written, {free:,} free): {error};"
                 " the one before it is intact"
             ) from error
+        finally:
+            self.busy = False
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = True) -> dict[str, Any]:
         """Read a checkpoint onto the CPU; raises `DiffkitError` if it is damaged."""
-        verify(Path(path))
-        content: dict[str, Any] = torch.load(path, map_location=map_location or "cpu", weights_only=True)
-        return content
+        return read(Path(path), map_location)
 
     def remove_checkpoint(self, path: Any) -> None:
         """Remove a checkpoint."""
@@ -103,6 +116,34 @@ def verify(path: Path) -> int:
     return step
 
 
+def read(path: Path, map_location: Any = None, mapped: bool = False) -> dict[str, Any]:
+    """The content of a whole checkpoint, on the CPU by default; `mapped` reads only what is then looked at.
+
+    Raises `DiffkitError` if it is damaged, or holds more than tensors and plain values.
+    """
+    verify(path)
+    try:
+        _refuse_packed(path)
+        content = torch.load(path, map_location=map_location or "cpu", weights_only=True, mmap=mapped)
+    except UnpicklingError as error:
+        raise DiffkitError(f"the checkpoint {path} is refused: it holds more than tensors and plain values") from error
+    except DiffkitError:
+        raise
+    except Exception as error:  # a stranger's archive may break its reader in any way
+        why = (str(error).splitlines() or [type(error).__name__])[0]
+        raise DiffkitError(f"the checkpoint {path} cannot be read: {why}") from error
+    if not isinstance(content, dict):
+        raise DiffkitError(f"{path} is no checkpoint of a run")
+    return content
+
+
+def _refuse_packed(path: Path) -> None:
+    """An archive that means more bytes than it has is none of ours: they are not packed, and no two overlap."""
+    with ZipFile(path) as archive:
+        if sum(entry.file_size for entry in archive.infolist()) > path.stat().st_size:
+            raise DiffkitError(f"the checkpoint {path} is refused: it would unpack to more bytes than it has")
+
+
 def step_of(path: Path) -> int:
     """The step that a checkpoint's end names, without a look at the rest; -1 if it names none."""
     try:
@@ -114,22 +155,37 @@ def step_of(path: Path) -> int:
 
 
 def plain(value: Any, where: str = "checkpoint") -> Any:
-    """`value` as tensors, numbers, strings, lists and dicts; raises `RunFailed` naming the place of anything else."""
-    if value is None or isinstance(value, (Tensor, str, int, float, bool)):
-        # a subclass (numpy's numbers, enums) would need its own class to be loaded
-        return value if isinstance(value, Tensor) else _base(value)
-    if isinstance(value, Mapping):
-        return {_base(key): plain(child, f"{where}.{key}") for key, child in value.items()}
-    if isinstance(value, (list, tuple)):
+    """`value` as tensors, numbers, strings, lists and dicts; raises `DiffkitError` naming the place of anything else."""
+    if isinstance(value, Tensor):
+        if type(value) in (Tensor, nn.Parameter):  # another class would have to be known where it is loaded
+            return value
+    elif value is None or isinstance(value, (str, int, float, bool)):
+        return _base(value)
+    elif isinstance(value, dict):
+        return {_key(key, where): plain(child, f"{where}.{key}") for key, child in value.items()}
+    elif isinstance(value, (list, tuple)):
         children = [plain(child, f"{where}[{i}]") for i, child in enumerate(value)]
         return tuple(children) if isinstance(value, tuple) else children
-    raise RunFailed(
-        f"{where} is a {type(value).__module__}.{type(value).__qualname__}: a checkpoint holds tensors, numbers, text,"
-        " lists and dicts alone; make state_dict() of that part give those"
+    raise DiffkitError(
+        f"{where} is a {_named(value)}: a checkpoint holds tensors, numbers, text, lists and dicts alone; give those"
+        " from state_dict() of the part that it is of, and make the object of them in load_state_dict()"
     )
 
 
+def _key(key: Any, where: str) -> Any:
+    if not isinstance(key, (str, int, float, bool, type(None))):
+        raise DiffkitError(
+            f"{where} has the key {key!r:.60}, a {_named(key)}: in a checkpoint text or numbers are keys"
+        )
+    return _base(key)
+
+
+def _named(value: Any) -> str:
+    return f"{type(value).__module__}.{type(value).__qualname__}"
+
+
 def _base(value: Any) -> Any:
+    """Without the subclass, as of numpy's numbers or of an enum, which would have to be known where it is loaded."""
     for kind in (bool, int, float, str):
         if isinstance(value, kind):
             return kind(value)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from diffkit.core.errors import RunFailed
 from diffkit.core.types import Count
+from diffkit.run.checkpoint import TRIAL
 from diffkit.run.module import Task
 
 
@@ -33,9 +34,10 @@ class Saving(Callback):
         trainer.callbacks = [*others, self]  # type: ignore[attr-defined]
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """A resumed run has its checkpoint already."""
+        """A resumed run has its checkpoint already; a state that none could hold is found now, not hours on."""
         assert isinstance(pl_module, Task)
         self._saved = pl_module.updates
+        trainer.save_checkpoint("", storage_options=TRIAL)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
