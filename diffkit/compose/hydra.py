@@ -16,6 +16,7 @@ from omegaconf import DictConfig
 from diffkit.compose.explain import explained
 from diffkit.compose.foreign import ALLOWED
 from diffkit.compose.presets import config_dir
+from diffkit.compose.process import prepare
 from diffkit.compose.registry import registry
 from diffkit.compose.saved import read_choices
 from diffkit.compose.source import register, saved_choices
@@ -34,16 +35,20 @@ def compose(overrides: Sequence[str] = (), verb: str = "train") -> DictConfig:
     Raises `DiffkitError` for an override that does not fit.
     """
     with _ready(verb, overrides):
-        with hydra.initialize_config_dir(str(config_dir()), job_name="diffkit", version_base="1.3"):
-            cfg = hydra.compose(verb, list(overrides))
-        validate(cfg, verb)
+        return _composed(verb, overrides)
+
+
+def _composed(verb: str, overrides: Sequence[str], check: Check | None = None) -> DictConfig:
+    with hydra.initialize_config_dir(str(config_dir()), job_name="diffkit", version_base="1.3"):
+        cfg = hydra.compose(verb, list(overrides))
+    _checked(cfg, verb, check)
     return cfg
 
 
 def run(verb: str, task: Task, argv: Sequence[str], check: Check | None = None) -> int:
     """Run a verb's task on the config that `argv` asks for, with any of Hydra's flags; return the exit status.
 
-    With `-m`, each job has a folder of its own within the sweep's, and one that fails does not stop the others; what
+    With `-m`, each job has a process and a folder of its own, and one that fails does not stop the others; what
     `check` refuses of any job stops all before the first one starts. Raises what a single job raises.
     """
     if any(flag.startswith("--experimental") for flag in argv):
@@ -51,11 +56,17 @@ def run(verb: str, task: Task, argv: Sequence[str], check: Check | None = None) 
     with _ready(verb, [a for a in argv if is_override(a)]):
         if not {"-m", "--multirun"} & set(argv):
             return _single(verb, task, argv, check)
-        return _sweep(verb, task, argv, check)
+        return _sweep(verb, argv, check)
 
 
 def _single(verb: str, task: Task, argv: Sequence[str], check: Check | None) -> int:
-    """One job. Its error waits until Hydra is done, which would else print it in its own way."""
+    """One job. Without flags there is no need of Hydra's command, which composes everything twice.
+
+    An error waits until Hydra is done, which would else print it in its own way.
+    """
+    if all(map(is_override, argv)):
+        task(_composed(verb, argv, check), list(argv))
+        return 0
     failed: list[Exception] = []
     command = list(sys.argv)
 
@@ -74,37 +85,26 @@ def _single(verb: str, task: Task, argv: Sequence[str], check: Check | None) -> 
     return 0
 
 
-def _sweep(verb: str, task: Task, argv: Sequence[str], check: Check | None) -> int:
-    """Every job is composed and checked before the first one runs."""
-    command, jobs = list(sys.argv), 0
-
-    refused: list[DiffkitError] = []
+def _sweep(verb: str, argv: Sequence[str], check: Check | None) -> int:
+    """Every job is composed and checked before the first one runs, each in a process of its own."""
+    for word in argv:
+        if word.startswith(("hydra/sweeper=", "hydra/launcher=")):
+            raise DiffkitError(f"{word}: jobs run one after the other, here; conf/sweep.yaml is for W&B's sweeps.")
+    sweep, refused = Sweep(list(sys.argv), prepare(f"diffkit.run.{verb}")), list[DiffkitError]()
 
     def inspect(cfg: DictConfig) -> None:
-        nonlocal jobs
-        jobs += 1
+        overrides = list(HydraConfig.get().overrides.task)
         try:
             _checked(cfg, verb, check)
         except DiffkitError as error:
-            overrides = " ".join(HydraConfig.get().overrides.task)
-            refused.append(DiffkitError(f"In the job {overrides!r}: {error}"))
+            refused.append(DiffkitError(f"In the job {' '.join(overrides)!r}: {error}"))
+        else:
+            sweep.add(cfg, overrides)
 
-    if not any(a.startswith("hydra/sweeper=") for a in argv):  # others choose a job from the results of the last
-        _call_hydra(verb, inspect, argv)
+    _call_hydra(verb, inspect, argv)
     if refused:
         raise refused[0]
-    sweep = Sweep(verb, command, jobs)
-
-    def job(cfg: DictConfig) -> object:
-        number, overrides = int(HydraConfig.get().job.num), list(HydraConfig.get().overrides.task)
-        validate(cfg, verb)
-        result = None
-        with sweep.job(cfg, number, overrides) as command, _outside_hydra(command):
-            result = task(cfg, overrides)
-        return result
-
-    _call_hydra(verb, job, argv)
-    return sweep.finish()
+    return sweep.run()
 
 
 def _checked(cfg: DictConfig, verb: str, check: Check | None) -> None:

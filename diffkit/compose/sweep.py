@@ -1,67 +1,128 @@
-"""The jobs of one `-m` command: a folder for each, and what became of them."""
+"""The jobs of one `-m` command: a folder and a process for each, and what became of them."""
 
 import os
+import shlex
+import signal
 import sys
-import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
+from multiprocessing.context import BaseContext
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+from types import FrameType
 
-import torch
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig
 
+from diffkit.compose.process import SIGNALS, start
 from diffkit.core.errors import DiffkitError, RunFailed
 
 
-class Sweep:
-    """A sweep in the folder `out`, or in a new one `runs/<date>-<time>-sweep`; job i works in `<folder>/<i>`."""
+@dataclass
+class Job:
+    """One job: its overrides, those of them that are not the same for all, and its exit status once it has ended."""
 
-    def __init__(self, verb: str, command: Sequence[str], jobs: int) -> None:
-        self._verb, self._command, self._jobs = verb, command, jobs
-        self._folder: Path | None = None
-        self._results: list[tuple[str, Exception | None]] = []
+    overrides: list[str]
+    varied: str
+    title: str = ""
+    status: int | None = None
+
+    @property
+    def state(self) -> str:
+        """What became of it, in words."""
+        if self.status is None:
+            return "not started"
+        if self.status < 0:
+            return f"killed by {_signal(-self.status)}"
+        if self.status > 128:
+            return f"stopped by {_signal(self.status - 128)}"
+        return {0: "finished", DiffkitError.status: "refused"}.get(self.status, f"failed with status {self.status}")
+
+
+class Sweep:
+    """A sweep in the folder `out`, or in a new one `runs/<date>-<time>-sweep`; job i works in `<folder>/<i>`.
+
+    `command` is the whole command line, and `processes` where those of the jobs come from.
+    """
+
+    def __init__(self, command: Sequence[str], processes: BaseContext) -> None:
+        self._command, self._processes = list(command), processes
+        self._jobs: list[Job] = []
+        self._out: str | None = None
+        self._grouped = self._resumable = False
+        self._signal = 0
+        self._process: BaseProcess | None = None
+
+    def add(self, cfg: DictConfig, overrides: Sequence[str]) -> None:
+        """Take up a job that has been checked."""
+        self._jobs.append(Job(list(overrides), " ".join([o for o in overrides if o not in self._command] or overrides)))
+        self._out, self._grouped, self._resumable = cfg.out, "group" in cfg, "resume" in cfg
+
+    def run(self) -> int:
+        """Run the jobs one after the other, and say what became of each; the exit status.
+
+        One that fails, or is killed, does not stop the others. A signal stops the job that runs, and the sweep with it.
+        """
+        folder = Path(self._out) if self._out is not None else _new_folder(Path("runs"))
+        with self._passed_on():
+            for number, job in enumerate(self._jobs):
+                own = {"out": str(folder / str(number))} | ({"group": folder.name} if self._grouped else {})
+                job.title = f"{own['out']} ({job.varied})"
+                if self._signal:
+                    continue
+                print(f"[{number + 1}/{len(self._jobs)}] {job.title}", file=sys.stderr, flush=True)
+                job.status = self._run(_without(job.overrides, own), own)
+        return self._finish(folder)
+
+    def _run(self, overrides: list[str], own: dict[str, str]) -> int:
+        command = [*self._bare_command(), *overrides, *(f"{key}={value}" for key, value in own.items())]
+        self._process = start(self._processes, command)
+        if self._signal:  # it came while the process was being made
+            self._pass_on()
+        self._process.join()
+        status, self._process = self._process.exitcode, None
+        return RunFailed.status if status is None else status
+
+    def _finish(self, folder: Path) -> int:
+        statuses = [job.status for job in self._jobs]
+        done, failed = statuses.count(0), {status for status in statuses if status != 0}
+        if failed:
+            for job in self._jobs:
+                print(f"{job.state}: {job.title}", file=sys.stderr)
+        print(f"{done} of {len(statuses)} jobs done in {folder}", file=sys.stderr)
+        if failed and self._resumable:
+            rest = {"out": str(folder), "resume": "auto"}
+            words = [Path(self._command[0]).name, *_without(self._command[1:], rest)]
+            again = shlex.join([*words, *(f"{key}={value}" for key, value in rest.items())])
+            print(f"The others run, or go on, with: {again}", file=sys.stderr)
+        if self._signal:
+            return 128 + self._signal
+        return 0 if not failed else DiffkitError.status if failed == {DiffkitError.status} else RunFailed.status
 
     @contextmanager
-    def job(self, cfg: DictConfig, number: int, overrides: Sequence[str]) -> Iterator[list[str]]:
-        """Within it the job runs; gives the command line that is this job alone. Its errors are kept, not raised."""
-        folder = self._folder_of(cfg)
-        own = {"out": str(folder / str(number))} | ({"group": folder.name} if "group" in cfg else {})
-        with open_dict(cfg):
-            cfg.update(own)
-        varied = [o for o in overrides if o not in self._command] or overrides
-        title = f"{own['out']} ({' '.join(varied)})"
-        print(f"[{number + 1}/{self._jobs or '?'}] {title}", file=sys.stderr)
-        environment = dict(os.environ)
+    def _passed_on(self) -> Iterator[None]:
+        """Within it a signal that asks to stop is passed on to the job that runs."""
+        before = {}
         try:
-            yield [*self._bare_command(), *_without(overrides, own), *(f"{k}={v}" for k, v in own.items())]
-        except Exception as error:
-            if isinstance(error, DiffkitError):
-                print(f"Error: {error}", file=sys.stderr)
-            else:
-                traceback.print_exception(error)
-            self._results.append((title, error))
-        else:
-            self._results.append((title, None))
+            for number in SIGNALS:
+                if signal.getsignal(number) != signal.SIG_IGN:  # as nohup has it
+                    before[number] = signal.signal(number, self._note)
+        except ValueError:  # not on the main thread, where nobody can send us signals
+            pass
+        try:
+            yield
         finally:
-            _forget_devices(environment)
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
-    def finish(self) -> int:
-        """Print what became of each job; the exit status is that of the worst."""
-        statuses = [_status(error) for _, error in self._results]
-        if statuses:
-            print(f"{statuses.count(0)} of {len(statuses)} jobs done in {self._folder}", file=sys.stderr)
-        for title, error in self._results:
-            if error is not None:
-                print(f"failed: {title}: {type(error).__name__}", file=sys.stderr)
-        return max(statuses, default=0)
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self._signal = number
+        self._pass_on()
 
-    def _folder_of(self, cfg: DictConfig) -> Path:
-        if cfg.out is not None:
-            self._folder = Path(cfg.out)
-        elif self._folder is None:
-            self._folder = _new_folder(Path("runs"))
-        return self._folder
+    def _pass_on(self) -> None:
+        if self._process is not None and self._process.pid is not None and self._process.is_alive():
+            os.kill(self._process.pid, self._signal)
 
     def _bare_command(self) -> list[str]:
         """The command without `-m` and without overrides."""
@@ -69,27 +130,20 @@ class Sweep:
         return [a for i, a in enumerate(self._command) if i == 0 or not (a in flags or is_override(a))]
 
 
-def _forget_devices(environment: dict[str, str]) -> None:
-    """Undo what a job on several devices leaves in this process, so that the next one starts like the first."""
-    os.environ.clear()
-    os.environ.update(environment)
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()
-
-
 def is_override(argument: str) -> bool:
     """Whether an argument of the command is an override, not a flag or a flag's value."""
     return not argument.startswith("-") and ("=" in argument or argument.startswith("~"))
 
 
-def _without(overrides: Sequence[str], keys: dict[str, str]) -> list[str]:
-    return [o for o in overrides if o.lstrip("+").partition("=")[0] not in keys]
+def _without(words: Sequence[str], keys: dict[str, str]) -> list[str]:
+    return [o for o in words if o.lstrip("+").partition("=")[0] not in keys]
 
 
-def _status(error: Exception | None) -> int:
-    if error is None:
-        return 0
-    return error.status if isinstance(error, DiffkitError) else RunFailed.status
+def _signal(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 def _new_folder(root: Path) -> Path:

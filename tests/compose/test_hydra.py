@@ -1,9 +1,10 @@
 """The registry as Hydra's config source: defaults, overrides, lists, presets, sweeps, and every wrong override."""
 
-import os
+import multiprocessing
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from strangers import SAMPLER, Install, entry
 
 from diffkit import compose
+from diffkit.compose import hydra, sweep
 from diffkit.compose.hydra import run
 from diffkit.core.errors import DiffkitError
 
@@ -199,8 +201,6 @@ class Tasks:
     def __call__(self, cfg: DictConfig, overrides: list[str]) -> None:
         assert not HydraConfig.initialized()
         self.seen.append((cfg, overrides, list(sys.argv)))
-        assert "LEFT_BY_A_JOB" not in os.environ
-        os.environ["LEFT_BY_A_JOB"] = "1"
         if cfg.sampler._part_ == "heun":
             raise ValueError("boom")
 
@@ -208,8 +208,6 @@ class Tasks:
 @pytest.fixture
 def task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tasks:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("LEFT_BY_A_JOB", "")  # so that it is taken away again
-    monkeypatch.delenv("LEFT_BY_A_JOB")
     return Tasks()
 
 
@@ -230,30 +228,49 @@ def test_what_a_single_job_raises_comes_out(task: Tasks, monkeypatch: pytest.Mon
         start(task, monkeypatch, "sampler=heun")
 
 
+@pytest.fixture
+def commands(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """What the jobs of a sweep are started with, in place of starting them; those for heun fail."""
+    found = []
+
+    def start(context: object, command: list[str]) -> SimpleNamespace:
+        found.append(command)
+        return SimpleNamespace(join=lambda: None, exitcode=3 * ("sampler=heun" in command))
+
+    monkeypatch.setattr(sweep, "start", start)
+    monkeypatch.setattr(hydra, "prepare", lambda module: multiprocessing.get_context("spawn"))
+    return found
+
+
 def test_a_sweep_runs_every_job_in_a_folder_and_with_a_command_of_its_own(
-    task: Tasks, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    task: Tasks, commands: list[list[str]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert start(task, monkeypatch, "-m", "sampler=ddim,heun,ddpm", "seed=4") == 3
-    assert [cfg.sampler._part_ for cfg, _, _ in task.seen] == ["ddim", "heun", "ddpm"]
-    folders = [Path(cfg.out) for cfg, _, _ in task.seen]
-    assert len({f.parent for f in folders}) == 1 and [f.name for f in folders] == ["0", "1", "2"]
-    assert {cfg.group for cfg, _, _ in task.seen} == {folders[0].parent.name}
-    assert task.seen[2][2] == [
-        "diffkit",
-        "train",
-        "sampler=ddpm",
-        "seed=4",
-        f"out={folders[2]}",
-        f"group={folders[2].parent.name}",
+    (folder,) = Path("runs").iterdir()
+    assert [command[:4] for command in commands] == [
+        ["diffkit", "train", f"sampler={name}", "seed=4"] for name in ("ddim", "heun", "ddpm")
     ]
-    error = capsys.readouterr().err
-    assert "2 of 3 jobs done" in error and "ValueError: boom" in error and "Error executing job" not in error
+    assert commands[2][4:] == [f"out={folder}/2", f"group={folder.name}"] and task.seen == []
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[:2] == [f"[1/3] {folder}/0 (sampler=ddim)", f"[2/3] {folder}/1 (sampler=heun)"]
+    assert lines[3:] == [
+        f"finished: {folder}/0 (sampler=ddim)",
+        f"failed with status 3: {folder}/1 (sampler=heun)",
+        f"finished: {folder}/2 (sampler=ddpm)",
+        f"2 of 3 jobs done in {folder}",
+        f"The others run, or go on, with: diffkit train -m sampler=ddim,heun,ddpm seed=4 out={folder} resume=auto",
+    ]
 
 
-def test_a_sweep_goes_where_it_is_told(task: Tasks, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sweep_goes_where_it_is_told(task: Tasks, commands: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
     assert start(task, monkeypatch, "--multirun", "out=here", "seed=1,2") == 0
-    assert [(cfg.out, cfg.group) for cfg, _, _ in task.seen] == [("here/0", "here"), ("here/1", "here")]
-    assert [sum("out=" in a for a in argv) for _, _, argv in task.seen] == [1, 1]
+    assert [command[2:] for command in commands] == [[f"seed={i + 1}", f"out=here/{i}", "group=here"] for i in range(2)]
+
+
+def test_jobs_are_chosen_before_and_run_here(task: Tasks, monkeypatch: pytest.MonkeyPatch) -> None:
+    for choice in ("hydra/sweeper=optuna", "hydra/launcher=joblib"):
+        with pytest.raises(DiffkitError, match=f"{choice}: jobs run one after the other"):
+            start(task, monkeypatch, "-m", choice, "seed=1,2")
 
 
 def test_a_mistake_in_one_job_stops_the_sweep_before_its_first(task: Tasks, monkeypatch: pytest.MonkeyPatch) -> None:
