@@ -1,6 +1,7 @@
 """The choices that a saved run made, as plain data that nothing is trusted to."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,19 @@ from diffkit.compose.plain import read_yaml
 from diffkit.core.errors import DiffkitError
 
 
-def read_choices(run: str | None) -> Mapping[str, Any] | None:
+@dataclass(frozen=True)
+class Choices:
+    """What a run or a bundle chose."""
+
+    config: Mapping[str, Any]
+    own: bool
+    """Whether it may say where on this machine its data are, as a run may, or what an installed plugin ships.
+
+    A bundle alone may be anybody's.
+    """
+
+
+def read_choices(run: str | None) -> Choices | None:
     """The config of the run or bundle at `run` (`last`: `runs/last`; a name: what a plugin ships), or None without one.
 
     Raises `DiffkitError` if there is none, or if it is more than plain values: what a file says is never interpolated.
@@ -23,4 +36,9 @@ def read_choices(run: str | None) -> Mapping[str, Any] | None:
     file = next((f for f in (folder / "config.yaml", folder / "bundle" / "config.yaml") if f.is_file()), None)
     if file is None:
         raise DiffkitError(f"run={run}: there is no run here ({folder / 'config.yaml'} does not exist){hint(run)}.")
-    return read_yaml(file)
+    return Choices(read_yaml(file), own=named is not None or in_run(folder) or (folder / "bundle").is_dir())
+
+
+def in_run(bundle: Path) -> bool:
+    """Whether there is a run about a bundle's folder."""
+    return bundle.name == "bundle" and (bundle.parent / "config.yaml").is_file()

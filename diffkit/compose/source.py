@@ -19,6 +19,7 @@ from diffkit.compose.files import PackagedPresets, PresetFiles
 from diffkit.compose.nested import as_node, default_part, inner_parts
 from diffkit.compose.recorded import require
 from diffkit.compose.registry import registry
+from diffkit.compose.saved import Choices
 from diffkit.compose.values import INJECTED, hyperparameters, parameters
 from diffkit.core.errors import DiffkitError
 
@@ -28,13 +29,13 @@ SAVED_KINDS = ("data", "sampler", "grid", "guidance")
 
 _KIND = "_kind_"
 
-_saved: ContextVar[Mapping[str, Any] | None] = ContextVar("saved", default=None)
+_saved: ContextVar[Choices | None] = ContextVar("saved", default=None)
 
 
 @contextmanager
-def saved_choices(config: Mapping[str, Any] | None) -> Iterator[None]:
-    """Within this context the option `saved` stands for what `config` chose; without a config there is none."""
-    token = _saved.set(config)
+def saved_choices(choices: Choices | None) -> Iterator[None]:
+    """Within this context the option `saved` stands for what these chose; without them there is none."""
+    token = _saved.set(choices)
     try:
         yield
     finally:
@@ -98,6 +99,14 @@ def _made(kind: str, key: str, values: Any) -> DictConfig:
     if not isinstance(values, Mapping) or not isinstance(values.get("_part_"), str):
         raise DiffkitError(f"The run's config is damaged at {key!r}: it names no {kind}.")
     return node(kind, values["_part_"], {k: v for k, v in values.items() if k != "_part_"})
+
+
+def places(data: Mapping[str, Any]) -> list[str]:
+    """The keys by which a data part's node says where its rows are: those without a default."""
+    if not isinstance(data.get("_part_"), str):
+        return []
+    known = hyperparameters(registry().load("data", data["_part_"]))
+    return [name for name, key in known.items() if key.required and name in data]
 
 
 def option(kind: str, name: str) -> DictConfig:
@@ -168,11 +177,13 @@ class RegistrySource(ConfigSource):
 
 
 def _saved_node(kind: str) -> DictConfig:
-    """A run's own choice; for a list kind, all of them."""
-    config = _saved.get()
-    if config is None:
+    """A run's own choice; for a list kind, all of them. Where data are, a bundle alone does not say."""
+    choices = _saved.get()
+    if choices is None:
         return OmegaConf.create({})
-    choice = require(config, [kind]).get(kind) or {}
+    choice = require(choices.config, [kind]).get(kind) or {}
+    if kind == "data" and not choices.own:
+        choice = choice | dict.fromkeys(places(choice), "???")
     nodes = choice if registry().kind(kind).many else {kind: choice}
     made = {key: _made(kind, key, values) for key, values in nodes.items()}
     return OmegaConf.create(made) if registry().kind(kind).many else made[kind]

@@ -9,7 +9,8 @@ from diffkit.compose.build import build_sampling, part, part_name
 from diffkit.compose.bundles import shipped
 from diffkit.compose.recorded import require
 from diffkit.compose.registry import registry
-from diffkit.compose.values import hyperparameters
+from diffkit.compose.saved import in_run
+from diffkit.compose.source import places
 from diffkit.core.data import Data, DataSpec, Drawing, Portable
 from diffkit.core.errors import DiffkitError
 from diffkit.core.model import DiffusionModel
@@ -34,6 +35,8 @@ class Saved:
     """
     alone: bool = False
     """Whether it is a bundle without a run about it."""
+    own: bool = True
+    """Whether its config may say where on this machine its data are: it is no bundle alone, or a plugin's."""
 
     @property
     def seed(self) -> int:
@@ -48,11 +51,10 @@ class Saved:
         """
         own = self._data
         node = own if chosen is None else chosen
-        kind = registry().load("data", part_name("data", node))
         try:
             made: Data = part("data", node, seed=self.seed)
         except DiffkitError as error:
-            keys = [name for name, key in hyperparameters(kind).items() if key.required and name in node]
+            keys = places(node)
             if not keys or any(node[key] != own.get(key) for key in keys):
                 raise
             raise DiffkitError(
@@ -63,12 +65,25 @@ class Saved:
         return matched(made, self.spec, str(self.folder))
 
     def drawing(self) -> Drawing:
-        """What draws its samples, without the data where that can be; raises `DiffkitError` if it is not installed."""
+        """What draws its samples, without the data where that can be.
+
+        A bundle alone may be anybody's: what its config names on this machine is not read. Raises `DiffkitError` if the
+        part is not installed, or draws nothing without data that may not be read.
+        """
         kind = registry().load("data", part_name("data", self._data))
-        return kind.drawing(self.spec, self._rows) if issubclass(kind, Portable) else self.data()
+        if issubclass(kind, Portable):
+            return kind.drawing(self.spec, self._rows)
+        if not self.own and places(self._data):
+            raise DiffkitError(
+                f"{self.folder} is a bundle alone, and samples of data={part_name('data', self._data)} cannot be drawn"
+                " without the data, which it may not choose on this machine: give run=RUN"
+            )
+        return self.data()
 
     def _rows(self) -> Batch | None:
-        """Rows of the training split, in their own units; None where the data are not at hand."""
+        """Rows of the training split, in their own units; None where the data are not at hand, or may not be read."""
+        if not self.own and places(self._data):
+            return None
         try:
             data = self.data()
             return data.spec.own(data.reference("train"))
@@ -104,7 +119,7 @@ def open_run(path: str | Path, ema: float | None = None, update: int | None = No
         raise DiffkitError(
             f"{place} holds a {type(bundle.model).__name__}, which draws no samples: it is for other runs"
         )
-    inside = place.name == "bundle" and (place.parent / "config.yaml").is_file()
+    inside = in_run(place)
     lacking = [kind for kind in ("data", "sampler", "grid", "guidance") if kind not in bundle.config]
     if lacking:
         raise DiffkitError(f"{place / 'config.yaml'} is damaged: it does not say its {', '.join(lacking)}")
@@ -112,7 +127,7 @@ def open_run(path: str | Path, ema: float | None = None, update: int | None = No
         raise DiffkitError(f"update={update} is the moment of an average: choose its length with ema=...")
     named = shipped(path)
     folder = named.out if named else place.parent if inside else place
-    saved = Saved(bundle.model, bundle.spec, bundle.config, folder, alone=not inside)
+    saved = Saved(bundle.model, bundle.spec, bundle.config, folder, not inside, inside or named is not None)
     if ema is not None:
         saved.snapshots().fill(saved.model, ema, update)
     return saved

@@ -48,6 +48,12 @@ def made(path: Path, data: dict[str, Any]) -> Path:
     return path
 
 
+def with_a_run(path: Path) -> Path:
+    """The bundle as one that a run has made here."""
+    (path.parent / "config.yaml").write_bytes((path / "config.yaml").read_bytes())
+    return path
+
+
 @pytest.fixture
 def of_table(tmp_path: Path) -> tuple[Path, Path]:
     file = table(tmp_path / "t.csv")
@@ -79,7 +85,7 @@ def test_a_table_is_sampled_without_its_file(
     of_table: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The same samples; the data are not below them in the pictures, as they are where they are at hand."""
-    run, file = of_table
+    run, file = with_a_run(of_table[0]), of_table[1]
     here = diffkit.load(run).sample(n=4, label="b", batch_size=64)
     file.unlink()
     words = ["sample", f"run={run}", "n=4", "label=b", f"out={tmp_path}", "trainer.accelerator=cpu"]
@@ -102,7 +108,7 @@ def test_pictures_are_sampled_without_their_folder(of_pictures: tuple[Path, Path
 
 
 def test_rows_of_another_table_in_the_file_s_place_are_not_drawn(of_table: tuple[Path, Path]) -> None:
-    run, file = of_table
+    run, file = with_a_run(of_table[0]), of_table[1]
     assert diffkit.load(run).sample(n=2).data.rows is not None
     table(file, "length (cm),mass (g)")
     assert diffkit.load(run).sample(n=2).data.rows is None
