@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from hydra._internal.core_plugins.file_config_source import FileConfigSource
@@ -9,6 +10,7 @@ from hydra._internal.core_plugins.importlib_resources_config_source import Impor
 from hydra.plugins.config_source import ConfigResult
 from omegaconf import OmegaConf
 
+from diffkit.compose.plain import refuse_bombs
 from diffkit.core.errors import DiffkitError
 
 _OWN = ("hydra.conf", "hydra_plugins.")
@@ -24,6 +26,9 @@ class PresetFiles(FileConfigSource):
 
     def load_config(self, config_path: str) -> ConfigResult:
         """See `ConfigSource`; raises `DiffkitError` for a file that is more than choices and values."""
+        file = Path(self.path, config_path).with_suffix(".yaml")
+        if file.is_file():
+            refuse_bombs(file.read_bytes(), str(file))
         return _checked(FileConfigSource.load_config(self, config_path), config_path)
 
 

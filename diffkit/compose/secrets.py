@@ -7,7 +7,7 @@ from typing import Any
 
 from diffkit.core.errors import DiffkitError
 
-_WORDS = frozenset("password passwd passphrase secret secrets token credential credentials".split())
+_WORDS = frozenset(["password", "passwd", "passphrase", "secret", "secrets", "token", "credential", "credentials"])
 _KEYS = ("api_key", "apikey", "access_key", "private_key", "auth_key")
 _SHORTEST = 8
 """Fewer characters are a word that may stand anywhere."""
