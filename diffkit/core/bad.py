@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
@@ -74,12 +75,27 @@ class BadSamples:
         """Write those that are not there yet into the folder's list, and know those that are there from before."""
         path, self._folder = folder / LISTED, folder
         if path.is_file() and not self._listed:
-            before = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-            self._listed = {entry["file"] for entry in before}
-            self.known = {**{entry["file"]: entry["fault"] for entry in before}, **self.known}
+            before = _read(path)
+            self._listed = set(before)
+            self.known = {**before, **self.known}
         new = {place: fault for place, fault in self.known.items() if place not in self._listed}
         if new:
             folder.mkdir(parents=True, exist_ok=True)
             with path.open("a", encoding="utf-8") as file:
                 file.writelines(json.dumps({"file": place, "fault": fault}) + "\n" for place, fault in new.items())
             self._listed |= set(new)
+
+
+def _read(path: Path) -> dict[str, str]:
+    """The fault at each place that a file lists; those that are damaged, as a kill leaves the last, are taken out."""
+    lines, found = path.read_bytes().splitlines(keepends=True), dict[str, str]()
+    whole = []
+    for line in lines:
+        with suppress(ValueError, KeyError, TypeError, RecursionError):
+            entry = json.loads(line)
+            if line.endswith(b"\n"):
+                found[str(entry["file"])] = str(entry["fault"])
+                whole.append(line)
+    if len(whole) < len(lines):
+        path.write_bytes(b"".join(whole))
+    return found

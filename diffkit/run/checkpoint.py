@@ -155,7 +155,7 @@ def step_of(path: Path) -> int:
 
 
 def plain(value: Any, where: str = "checkpoint") -> Any:
-    """`value` as tensors, numbers, strings, lists and dicts; raises `DiffkitError` naming the place of anything else."""
+    """`value` as tensors, numbers, strings, lists, dicts; raises `DiffkitError` naming the place of anything else."""
     if isinstance(value, Tensor):
         if type(value) in (Tensor, nn.Parameter):  # another class would have to be known where it is loaded
             return value

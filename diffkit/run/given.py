@@ -1,9 +1,11 @@
 """What a user brings to be edited: rows from files, and masks, in the data's own units."""
 
+import struct
+import warnings
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -14,6 +16,7 @@ from torch import Tensor
 
 from diffkit.core.data import DataSpec
 from diffkit.core.errors import DiffkitError
+from diffkit.run.arrays import read_npy, read_npz
 from diffkit.run.rows import checked_rows, read_columns
 
 SIDES = ("left", "right", "top", "bottom", "center")
@@ -80,14 +83,17 @@ def _levels(path: Path, where: str, channels: int) -> NDArray[np.float64]:
     if mode is None:
         raise DiffkitError(f"{where}: a .png has 1 or 3 channels, and the data have {channels}: give an .npz file")
     try:
-        with Image.open(path.expanduser()) as file:
+        with warnings.catch_warnings(), Image.open(path.expanduser(), formats=("PNG",)) as file:
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
             if file.mode not in ("1", "L", "LA", "P", "RGB", "RGBA"):
                 raise DiffkitError(f"{where} has more than 8 bits a channel, or none of grey, red, green and blue")
             white = Image.new("RGBA", file.size, "white")
             picture = Image.alpha_composite(white, file.convert("RGBA")).convert(mode)
     except FileNotFoundError:
         raise DiffkitError(f"{where}: there is no such file") from None
-    except (OSError, UnidentifiedImageError, SyntaxError) as error:
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise DiffkitError(f"{where} has more than {Image.MAX_IMAGE_PIXELS or 0:,} pixels: make it smaller") from None
+    except (OSError, UnidentifiedImageError, SyntaxError, ValueError, EOFError, struct.error, zlib.error) as error:
         raise DiffkitError(f"{where} cannot be read: {' '.join(str(error).split())}") from None
     return np.asarray(picture, dtype=np.float64).reshape(picture.height, picture.width, channels).transpose(2, 0, 1)
 
@@ -155,10 +161,8 @@ def _mask_file(path: Path, said: str | Path) -> Tensor:
     if kind == ".png":
         return torch.from_numpy(_levels(path, where, 1)[0] >= 128)
     try:
-        loaded = np.load(path, allow_pickle=False)
-        array = loaded if kind == ".npy" else loaded["mask"]
-        return torch.as_tensor(array) != 0
+        return torch.as_tensor(read_npy(path) if kind == ".npy" else read_npz(path)["mask"]) != 0
     except KeyError:
         raise DiffkitError(f"{where} has no array mask: save it under that name") from None
-    except (OSError, ValueError, TypeError, BadZipFile) as error:
+    except (OSError, ValueError, TypeError, RuntimeError) as error:
         raise DiffkitError(f"{where} cannot be read: {' '.join(str(error).split())}") from None

@@ -51,7 +51,7 @@ class Ledger:
         for number, line in enumerate(lines, 1):
             try:
                 key, record = _parsed(line)
-            except (ValueError, KeyError, TypeError):
+            except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
                 print(f"Warning: line {number} of {self.path} is damaged: that point is done again", file=sys.stderr)
             else:
                 found[key] = record

@@ -4,7 +4,6 @@ import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -16,6 +15,7 @@ from diffkit.core.data import DataSpec
 from diffkit.core.errors import DiffkitError
 from diffkit.core.types import Batch
 from diffkit.core.units import named_unit
+from diffkit.run.arrays import read_npz
 
 MISSING = ("", "NA")
 """What stands in a .csv where a number is missing, beside NaN."""
@@ -42,10 +42,10 @@ def read_columns(path: str | Path, spec: DataSpec, where: str) -> dict[str, Any]
     if not file.is_file():
         raise DiffkitError(f"{where}: there is no such file")
     try:
-        columns = {".npz": _npz, ".csv": _csv}[file.suffix.lower()](file)
+        columns = {".npz": read_npz, ".csv": _csv}[file.suffix.lower()](file)
     except KeyError:
         raise DiffkitError(f"{where}: rows are read from .npz and .csv files alone") from None
-    except (OSError, ValueError, BadZipFile) as error:
+    except (OSError, ValueError, csv.Error) as error:
         raise DiffkitError(f"{where} cannot be read: {' '.join(str(error).split())}") from None
     if "x" not in columns:
         raise DiffkitError(f"{where} has no array x: save the rows as x, in the data's own units")
@@ -136,11 +136,6 @@ def _refuse(x: Float[Tensor, " b *d"], wrong: Tensor, where: str, why: str) -> N
 
 def _shape(spec: DataSpec) -> str:
     return ", ".join(map(str, spec.shape))
-
-
-def _npz(file: Path) -> dict[str, Any]:
-    with np.load(file, allow_pickle=False) as arrays:
-        return {name: arrays[name] for name in arrays.files}
 
 
 def _csv(file: Path) -> dict[str, Any]:

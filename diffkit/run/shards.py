@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +15,7 @@ from torch import Tensor
 
 from diffkit.core.data import DataSpec
 from diffkit.core.errors import DiffkitError, RunFailed
+from diffkit.run.arrays import read_npz
 
 Columns = dict[str, NDArray[Any]]
 TEXT = 1000
@@ -79,9 +79,8 @@ class Shards:
 
     def _read(self, first: int, rows: int) -> Columns | None:
         try:
-            with self._path(first).open("rb") as raw, np.load(raw, allow_pickle=False) as file:
-                columns = {name: file[name] for name in file.files}
-        except (OSError, ValueError, EOFError, BadZipFile):
+            columns = read_npz(self._path(first))
+        except (OSError, ValueError):
             return None
         ids = columns.get("id")
         return columns if ids is not None and np.array_equal(ids, np.arange(first, first + rows)) else None

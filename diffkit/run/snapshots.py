@@ -134,16 +134,24 @@ class Snapshots:
         try:
             with safe_open(path, "pt") as file:
                 made = json.loads((file.metadata() or {}).get(_KEY, "null"))
-        except (OSError, SafetensorError, ValueError) as error:
+        except (OSError, SafetensorError, ValueError, RecursionError) as error:
             raise DiffkitError(f"the snapshot {path} is damaged: {error}; remove it to go without it") from error
         if not isinstance(made, dict) or made.get("format") != _FORMAT or made.get("update") != update:
             raise DiffkitError(f"{path} is no snapshot of this version of diffkit: remove it to go without it")
+        lengths = made.get("lengths")
+        if not isinstance(lengths, list) or not all(isinstance(a, float) and 0 < a <= LONGEST for a in lengths):
+            raise DiffkitError(f"the snapshot {path} is damaged: it does not say its lengths; remove it to go without")
         return made
 
     def _read(self, update: int) -> dict[str, Tensor]:
         path = self._path(update)
-        tensors = load_tensors(path.read_bytes())
-        if digest(tensors) != self._metadata(update)["sha256"]:
+        made = self._metadata(update)
+        try:
+            tensors = load_tensors(path.read_bytes())
+        except (OSError, SafetensorError, ValueError) as error:
+            raise DiffkitError(f"the snapshot {path} is damaged: {error}; remove it to go without it") from error
+        lengths = {name.partition("/")[0] for name in tensors}
+        if digest(tensors) != made.get("sha256") or lengths != {f"{length:g}" for length in made["lengths"]}:
             raise DiffkitError(f"the snapshot {path} is damaged: it does not have its digest; remove it to go without")
         return tensors
 

@@ -64,7 +64,7 @@ def test_a_flipped_bit_is_found(copy: Path) -> None:
 def test_other_parts_than_the_weights_were_made_for(copy: Path) -> None:
     config = read_yaml(copy / "config.yaml")
     change(copy, denoiser={**config["denoiser"], "width": 16})
-    with pytest.raises(DiffkitError, match="wrong shape denoiser"):
+    with pytest.raises(DiffkitError, match="wrong shape or dtype denoiser"):
         bundle.load(copy)
     change(copy, denoiser={**config["denoiser"], "depth": 2})
     with pytest.raises(DiffkitError, match="missing denoiser"):

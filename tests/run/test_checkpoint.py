@@ -68,7 +68,7 @@ def test_newest_says_that_there_is_none(tmp_path: Path) -> None:
 
 
 def test_anything_but_plain_data_is_refused_with_its_place() -> None:
-    with pytest.raises(RunFailed, match=r"checkpoint.callbacks.mine\[1\] is a pathlib"):
+    with pytest.raises(DiffkitError, match=r"checkpoint.callbacks.mine\[1\] is a pathlib"):
         plain({"callbacks": {"mine": [1, Path("x")]}})
 
 

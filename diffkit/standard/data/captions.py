@@ -121,7 +121,7 @@ def _jsonl(content: bytes, path: Path) -> Iterator[tuple[int, bytes, Mapping[str
             continue
         try:
             row = json.loads(stripped.decode("utf-8", "surrogateescape"))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise DiffkitError(f"captions={path}, byte {begin}: it is not JSON: {error}") from error
         if not isinstance(row, dict):
             raise DiffkitError(f"captions={path}, byte {begin}: a line must be an object, with file_name and text")

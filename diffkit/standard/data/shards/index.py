@@ -6,7 +6,8 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from io import BufferedReader, FileIO
+from io import BufferedReader, BytesIO, FileIO
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,8 @@ from diffkit.standard.data.shards.names import remote
 from diffkit.standard.data.shards.store import Store, locked
 from diffkit.standard.data.workers import ahead
 
-FORMAT = 1
+FORMAT = 2
+_SEAL = sha256().digest_size
 ALONE = 16
 """How many shards are read before another process is worth its start."""
 
@@ -95,8 +97,16 @@ class Indexer:
 
 
 def _mapped(path: Path) -> Rows | None:
-    """What was written there, None if it is not there or damaged."""
+    """What was written there, None if it is not there or damaged: its digest follows the array."""
     try:
+        with path.open("rb") as file:
+            digest, left = sha256(), os.fstat(file.fileno()).st_size - _SEAL
+            while left > 0:
+                piece = file.read(min(1 << 20, left))
+                digest.update(piece)
+                left -= len(piece)
+            if file.read() != digest.digest():
+                return None
         found: Rows = np.load(path, mmap_mode="r")
     except (OSError, ValueError, EOFError):
         return None
@@ -104,9 +114,11 @@ def _mapped(path: Path) -> Rows | None:
 
 
 def _write(path: Path, parts: Iterator[Rows], rows: int) -> None:
-    half = path.with_suffix(".half")
+    half, head, digest = path.with_suffix(".half"), BytesIO(), sha256()
+    np.lib.format.write_array_header_1_0(head, {"descr": ROW.descr, "fortran_order": False, "shape": (rows,)})
     with half.open("wb") as file:
-        np.lib.format.write_array_header_1_0(file, {"descr": ROW.descr, "fortran_order": False, "shape": (rows,)})
-        for part in parts:
-            file.write(part.tobytes())
+        for piece in chain([head.getvalue()], (part.tobytes() for part in parts)):
+            file.write(piece)
+            digest.update(piece)
+        file.write(digest.digest())
     os.replace(half, path)

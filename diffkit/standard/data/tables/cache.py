@@ -20,7 +20,7 @@ from diffkit.standard.data.tables.columns import Wanted
 from diffkit.standard.data.tables.convert import Split, convert
 from diffkit.standard.data.tables.source import Delimiter, open_table
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST = "table.json"
 
 
@@ -68,7 +68,7 @@ def kept(file: Path, wanted: Wanted, delimiter: Delimiter, hold_out: int) -> Kep
     try:
         about = convert(source, wanted, hold_out, temporary)
         about["files"] = {path.name: _digest(path) for path in sorted(temporary.iterdir())}
-        (temporary / MANIFEST).write_text(json.dumps(about), encoding="utf-8")
+        (temporary / MANIFEST).write_text(json.dumps({**about, "sha256": _seal(about)}), encoding="utf-8")
         return Kept(folder, _placed(temporary, folder, about))
     except OSError as error:
         raise DiffkitError(f"cannot write in {folder.parent}: {error.strerror}; set DIFFKIT_CACHE") from error
@@ -110,10 +110,15 @@ def _whole(folder: Path) -> dict[str, Any] | None:
     """What is said of a converted table, if each of its files is as it was written."""
     try:
         about: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        whole = all(_digest(folder / name) == digest for name, digest in about["files"].items())
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        whole = about.pop("sha256") == _seal(about)
+        whole = whole and all(_digest(folder / name) == digest for name, digest in about["files"].items())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
     return about if whole else None
+
+
+def _seal(about: dict[str, Any]) -> str:
+    return sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
 
 
 def _digest(path: Path) -> str:
