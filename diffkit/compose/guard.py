@@ -16,11 +16,13 @@ from diffkit.core.errors import DiffkitError
 
 SECONDS = "DIFFKIT_PLUGIN_SECONDS"
 """The environment variable that says how long a plugin may take to load; 0 for any time."""
-_LIMIT, _SLOW = 8.0, 2.0
+_LIMIT, _SLOW, _TICK = 8.0, 2.0, 0.25
+_LARGE, _MEMORY = 1.0, 4.0
+"""GB that a plugin's loading is warned of, and that it is broken off at."""
 
 
 class Overdue(BaseException):
-    """A plugin took longer than it may; a BaseException, so that its own `except Exception` does not swallow it."""
+    """A plugin took more than it may; a BaseException, so that its own `except Exception` does not swallow it."""
 
 
 def time_limit() -> float | None:
@@ -35,22 +37,35 @@ def time_limit() -> float | None:
 
 @contextmanager
 def guarded(who: str, limit: float | None = None) -> Iterator[None]:
-    """Run code of `who` as `contained` does; after a while say on stderr that it is slow.
+    """Run code of `who` as `contained` does; say on stderr that it is slow, or takes much memory.
 
-    After `limit` seconds it is broken off by `Overdue`, in the main thread and where the system has timers; elsewhere
-    it is announced only.
+    After `limit` seconds, or above 4 GB, it is broken off by `Overdue`, in the main thread and where the system has
+    timers; elsewhere it is announced only.
     """
+    before = _resident()
     with contained(), _watched(who, limit):
         yield
+    if (taken := _resident() - before) > _LARGE:
+        print(f"Warning: {who} takes {taken:.1f} GB of memory to load", file=sys.stderr, flush=True)
+
+
+def _resident() -> float:
+    """The GB of memory that this process has; 0 where the system does not say."""
+    try:
+        with open("/proc/self/statm", "rb") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e9
+    except OSError:
+        return 0.0
 
 
 @contextmanager
 def contained() -> Iterator[None]:
     """Run code without lasting effects, however long it takes: a part's module may be the first to need torch.
 
-    The global random generators and torch's defaults are afterwards what they were, and stdout gets nothing.
+    The global random generators, torch's defaults, the environment, the present folder and the handlers of signals are
+    afterwards what they were, and stdout gets nothing.
     """
-    with _state_kept(), _stdout_kept():
+    with _state_kept(), _process_kept(), _stdout_kept():
         yield
 
 
@@ -79,6 +94,33 @@ def _stdout_kept() -> Iterator[None]:
         os.close(kept)
 
 
+_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1") if name in vars(signal)]
+
+
+@contextmanager
+def _process_kept() -> Iterator[None]:
+    variables, folder = dict(os.environ), _folder()
+    handlers = {number: signal.getsignal(number) for number in _SIGNALS}
+    try:
+        yield
+    finally:
+        if os.environ != variables:
+            os.environ.clear()
+            os.environ.update(variables)
+        if folder is not None and _folder() != folder:
+            os.chdir(folder)
+        for number, handler in handlers.items():
+            if handler is not None and signal.getsignal(number) != handler:
+                signal.signal(number, handler)
+
+
+def _folder() -> str | None:
+    try:
+        return os.getcwd()
+    except OSError:  # it was removed
+        return None
+
+
 @contextmanager
 def _watched(who: str, limit: float | None) -> Iterator[None]:
     slow = _SLOW if limit is None else min(_SLOW, limit / 4)
@@ -105,22 +147,25 @@ if sys.platform != "win32":
 
     @contextmanager
     def _alarm(announce: Callable[[], None], slow: float, limit: float | None) -> Iterator[None]:
-        """Announce at `slow`, raise at `limit`, and again each second after it, where the first was swallowed."""
-        announced = done = False
+        """Announce at `slow`; raise at `limit`, or above the memory, and at each tick after it: it may be caught."""
+        started, memory, announced, done = time.monotonic(), _resident(), False, False
 
         def ring(number: int, frame: FrameType | None) -> None:
             nonlocal announced
             if done:
                 return
-            if announced:
+            passed = time.monotonic() - started
+            if limit is not None and passed >= limit:
                 raise Overdue(f"it takes longer than {limit:g} s to load; {SECONDS}=60 would give it a minute")
-            announced = True
-            announce()
-            if limit is not None:
-                signal.setitimer(signal.ITIMER_REAL, limit - slow, 1.0)
+            if _resident() - memory > _MEMORY:
+                raise Overdue(f"it takes more than {_MEMORY:g} GB of memory to load")
+            if passed >= slow and not announced:
+                announced = True
+                announce()
 
-        started, before = time.monotonic(), signal.signal(signal.SIGALRM, ring)
-        delay, interval = signal.setitimer(signal.ITIMER_REAL, slow)
+        before = signal.signal(signal.SIGALRM, ring)
+        tick = _TICK if limit is None else min(_TICK, limit / 4)
+        delay, interval = signal.setitimer(signal.ITIMER_REAL, tick, tick)
         try:
             yield
         finally:
@@ -137,6 +182,7 @@ def _state_kept() -> Iterator[None]:
     numbers = random.getstate()
     numpy, torch = sys.modules.get("numpy.random"), sys.modules.get("torch")
     drawn = None if numpy is None else numpy.get_state()
+    floats = None if numpy is None else sys.modules["numpy"].geterr()
     generators, defaults = (None, None) if torch is None else (_generators(torch), _defaults(torch))
     try:
         yield
@@ -144,6 +190,7 @@ def _state_kept() -> Iterator[None]:
         random.setstate(numbers)
         if (numpy := sys.modules.get("numpy.random")) is not None:
             numpy.seed() if drawn is None else numpy.set_state(drawn)
+            sys.modules["numpy"].seterr(**(floats or {"all": "warn", "under": "ignore"}))
         if (torch := sys.modules.get("torch")) is not None:
             _restore(torch, generators, defaults)
 
@@ -157,6 +204,7 @@ _SETTERS = {
     "get_num_threads": "set_num_threads",
 }
 """torch's functions that read its defaults, and those that set them."""
+_CUDNN = ("benchmark", "deterministic")
 
 
 def _generators(torch: Any) -> tuple[Any, Any]:
@@ -164,7 +212,8 @@ def _generators(torch: Any) -> tuple[Any, Any]:
 
 
 def _defaults(torch: Any) -> dict[str, Any]:
-    return {read: getattr(torch, read)() for read in _SETTERS}
+    flags = {flag: getattr(torch.backends.cudnn, flag) for flag in _CUDNN}
+    return {read: getattr(torch, read)() for read in _SETTERS} | flags
 
 
 def _restore(torch: Any, generators: tuple[Any, Any] | None, defaults: dict[str, Any] | None) -> None:
@@ -175,7 +224,10 @@ def _restore(torch: Any, generators: tuple[Any, Any] | None, defaults: dict[str,
         torch.set_rng_state(generators[0])
         torch.cuda.set_rng_state_all(generators[1])
     fresh = dict(zip(_SETTERS, (torch.float32, torch.device("cpu"), True, 0, "highest"), strict=False))
-    for read, before in (fresh if defaults is None else defaults).items():
+    known = defaults or fresh | dict.fromkeys(_CUDNN, False)
+    for flag in _CUDNN:
+        setattr(torch.backends.cudnn, flag, known.pop(flag))
+    for read, before in known.items():
         if getattr(torch, read)() != before:
             # the CPU is where tensors are made without a default, which every call would have to look up
             value = None if before == torch.device("cpu") else before

@@ -27,6 +27,7 @@ def _as_it_was() -> Iterator[None]:
     torch.set_default_device(None)
     torch.set_grad_enabled(True)
     torch.use_deterministic_algorithms(False)
+    torch.backends.cudnn.benchmark = torch.backends.cudnn.deterministic = False
     torch.set_num_threads(threads)
     torch.set_float32_matmul_precision(mode)
 
@@ -64,6 +65,7 @@ def test_torchs_defaults_are_what_they_were(before: str) -> None:
         torch.set_default_device("meta")
         torch.set_grad_enabled(False)
         torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.backends.cudnn.benchmark = torch.backends.cudnn.deterministic = True
     was = guard._defaults(torch)
     with guarded("it"):
         torch.set_default_dtype(torch.bfloat16)
@@ -72,6 +74,7 @@ def test_torchs_defaults_are_what_they_were(before: str) -> None:
         torch.use_deterministic_algorithms(True)
         torch.set_num_threads(torch.get_num_threads() + 1)
         torch.set_float32_matmul_precision("medium")
+        torch.backends.cudnn.benchmark = torch.backends.cudnn.deterministic = before != "others"
         changed = guard._defaults(torch)
     assert not {name for name in was if was[name] == changed[name]}
     assert guard._defaults(torch) == was
