@@ -63,6 +63,14 @@ def _refuse_targets(key: str, node: object, group: str) -> None:
             _refuse_targets(f"{key}.{i}", value, group)
 
 
+def check_config(config: Mapping[Any, Any]) -> None:
+    """Refuse every `_target_` of a whole config that is not allowed; raises `DiffkitError` with its key."""
+    for key, node in config.items():
+        several = key in ("logger", "callbacks") and isinstance(node, Mapping)
+        for place, inner in {f"{key}.{name}": one for name, one in node.items()}.items() if several else [(key, node)]:
+            check_targets(str(place), inner)
+
+
 def leads_out(node: Mapping[str, Any]) -> list[str]:
     """The arguments of an object that name a place on this machine, or another one: a folder, a file or an address."""
     texts = {name: value for name, value in node.items() if isinstance(value, str) and name != "_target_"}

@@ -141,6 +141,7 @@ def _ready(verb: str, overrides: Sequence[str]) -> Iterator[None]:
         parsed = OverridesParser.create().parse_overrides(list(overrides))
         for override in parsed:
             _refuse_choice(override)
+            _refuse_target(override)
         _refuse_repeats(parsed)
         with saved_choices(read_choices(_run_of(parsed)) if verb != "train" else None):
             yield
@@ -154,6 +155,13 @@ def _refuse_repeats(parsed: Sequence[Override]) -> None:
             both = f"{seen[key].input_line} and {override.input_line}"
             raise DiffkitError(f"{override.key_or_group} is given twice ({both}): leave one out.")
         seen[key] = override
+
+
+def _refuse_target(override: Override) -> None:
+    """What Hydra itself runs is what is installed: a sweep's overrides may come from a file."""
+    line = override.input_line or ""
+    if override.key_or_group.startswith("hydra") and ("_target_" in line or "_logging" in line):
+        raise DiffkitError(f"{line} is not allowed: Hydra's own objects are chosen by name alone, as hydra/GROUP=NAME.")
 
 
 def _refuse_choice(override: Override) -> None:

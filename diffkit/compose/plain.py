@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from diffkit.compose.foreign import check_targets
+from diffkit.compose.foreign import check_config
 from diffkit.core.errors import DiffkitError
 
 LARGEST = 1 << 20
@@ -38,11 +38,10 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise DiffkitError(f"{path} is damaged: it should hold keys and values")
     _refuse_more(values, path, "")
-    for key, node in values.items():
-        try:
-            check_targets(str(key), node)
-        except DiffkitError as error:
-            raise DiffkitError(f"{path}: {error}") from None
+    try:
+        check_config(values)
+    except DiffkitError as error:
+        raise DiffkitError(f"{path}: {error}") from None
     return values
 
 

@@ -1,0 +1,218 @@
+"""Files that name what to run, or what to read of this machine: they are data, and do neither."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from trust.command import tiny
+from trust.mutation import mutation
+from trust.row import Trial, expect, row
+from trust.trained import trained
+
+EVIL: dict[str, dict[str, Any]] = {
+    "numpy.savetxt": {"fname": "MARK", "X": [1.0]},
+    "os.system": {"_args_": ["touch MARK"]},
+    "posix.system": {"_args_": ["touch MARK"]},
+    "logging.os.system": {"_args_": ["touch MARK"]},
+    "subprocess.run": {"_args_": [["touch", "MARK"]]},
+    "builtins.eval": {"_args_": ["open('MARK', 'w')"]},
+    "builtins.exec": {"_args_": ["open('MARK', 'w')"]},
+    "asyncio.run": {"_args_": [{"_target_": "asyncio.create_subprocess_shell", "cmd": "touch MARK"}]},
+    "pickle.loads": {"_args_": ["cos\nsystem\n(S'touch MARK'\ntR."]},
+    "torch.load": {"f": "EVIL.pt", "weights_only": False},
+    "numpy.load": {"file": "EVIL.pt", "allow_pickle": True},
+    "shelve.open": {"filename": "MARK"},
+    "trust_stranger.A": {},
+    "timeit.timeit": {"stmt": "open('MARK', 'w')", "number": 1},
+    "code.interact": {"local": {}},
+    "pdb.run": {"statement": "open('MARK', 'w')"},
+    "cProfile.run": {"statement": "open('MARK', 'w')"},
+    "trace.Trace.run": {"self": {"_target_": "trace.Trace"}, "cmd": "open('MARK', 'w')"},
+    "site.addsitedir": {"sitedir": "PTH"},
+    "torch.hub.load": {"repo_or_dir": "HUB", "model": "m", "source": "local"},
+    "torch.serialization.load": {"f": "EVIL.pt", "weights_only": False},
+    "lightning.fabric.utilities.cloud_io._load": {"path_or_url": "EVIL.pt", "weights_only": False},
+    "pathlib.Path.write_text": {"_args_": [{"_target_": "pathlib.Path", "_args_": ["MARK"]}, "x"]},
+    "shutil.rmtree": {"path": "HUB"},
+}
+"""Targets and their arguments, each of which would run code or write MARK, but for the last, which removes HUB."""
+
+
+def _payload(target: str) -> dict[str, Any]:
+    return {"_target_": target, **EVIL[target]}
+
+
+@contextmanager
+def _trap(folder: Path) -> Iterator[None]:
+    """The current folder has what the payloads need, and they find it there; raises `Fault` for what they did."""
+    mark, before = folder / "MARK", Path.cwd()
+    for name in ("PTH/x.pth", "HUB/hubconf.py", "trust_stranger.py"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(f"import pathlib; pathlib.Path({str(mark)!r}).touch()\nA = m = dict\n")
+    (folder / "EVIL.pt").write_bytes(f"cos\nsystem\n(S'touch {mark}'\ntR.".encode())
+    os.chdir(folder)
+    sys.path.insert(0, str(folder))
+    modules = set(sys.modules)
+    try:
+        yield
+        expect(not list(folder.glob("MARK*")), "code ran")
+        expect((folder / "HUB").is_dir(), "a folder was removed")
+        named = {".".join(t.split(".")[:i]) for t in EVIL for i in range(1, t.count(".") + 1)}
+        expect(not (sys.modules.keys() - modules) & named, f"imported: {(sys.modules.keys() - modules) & named}")
+    finally:
+        sys.path.remove(str(folder))
+        os.chdir(before)
+        sys.modules.pop("trust_stranger", None)
+
+
+@cache
+def _honest() -> None:
+    """Import what honest files need."""
+    import lightning.pytorch.profilers
+
+    from diffkit import compose
+
+    assert lightning.pytorch.profilers
+    compose(tiny())
+
+
+def _refused(call: Callable[[], object], word: str) -> None:
+    from diffkit import DiffkitError
+
+    try:
+        call()
+    except DiffkitError as error:
+        expect(word in str(error), f"refused otherwise: {error}")
+    else:
+        expect(False, f"{word} was not refused")
+
+
+def _dump(path: Path, content: Mapping[str, Any], head: str = "") -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(head + yaml.safe_dump(dict(content)))
+
+
+def _run(target: str, folder: Path) -> None:
+    """A run that is resumed."""
+    from diffkit.run.checkpoint import Checkpoints
+
+    Checkpoints().save_checkpoint({"global_step": 1, "state_dict": {}}, folder / "run/checkpoints/last.ckpt")
+    for place in ({"optimizer": _payload(target)}, {"callbacks": {"x": {"a": [_payload(target)]}}}):
+        _dump(folder / "run/config.yaml", place)
+        _refused(lambda: trained("resume=run", cwd=folder), "is not allowed")
+
+
+def _bundle(target: str, folder: Path) -> None:
+    """A bundle that is loaded."""
+    import small
+
+    import diffkit
+
+    run = small.run_folder(folder / "run", "none", "moons") / "bundle"
+    honest = yaml.safe_load((run / "config.yaml").read_text())
+    for place in ({"trainer": _payload(target)}, {"denoiser": {**honest["denoiser"], **_payload(target)}}):
+        _dump(run / "config.yaml", honest | place)
+        _refused(lambda: diffkit.load(run), "is not allowed")
+        _refused(lambda: diffkit.compose([f"run={run}"], "evaluate"), "is not allowed")
+
+
+def _checkpoint(target: str, folder: Path) -> None:
+    """A checkpoint whose other contents are anything: what is trained has no use for them."""
+    from diffkit.run.checkpoint import Checkpoints, newest
+
+    run = trained("trainer.max_steps=1", "out=run", cwd=folder)
+    file = newest(run / "checkpoints").path
+    content = Checkpoints().load_checkpoint(file)
+    words = {"_instantiator": target, "_class_path": target, "_partial_": False}
+    content |= {"hyper_parameters": {**_payload(target), **words}, "hparams_name": target, "datamodule_hparams": words}
+    content["callbacks"][target] = _payload(target)
+    Checkpoints().save_checkpoint(content, file)
+    trained("resume=run", "trainer.max_steps=2", cwd=folder)
+
+
+def _preset(target: str, folder: Path) -> None:
+    """A preset in a folder of presets, which may be for Hydra itself, and is moved to any place by another."""
+    places: dict[str, dict[str, Any]] = {
+        "a": {"optimizer": _payload(target)},
+        "b": {"hydra": {"callbacks": {"x": _payload(target)}}},
+        "c": {"defaults": [{"/x@hydra.callbacks.y": "y"}]},
+        "d": {"hydra": {"job_logging": {"handlers": {"x": {"()": target}}}}},
+    }
+    _dump(folder / "conf/x/y.yaml", _payload(target))
+    for name, content in places.items():
+        _dump(folder / f"conf/experiment/{name}.yaml", content, "# @package _global_\n")
+        _refused(lambda name=name: _command(f"experiment={name}", "--config-dir", "conf"), "")  # type: ignore[misc]
+
+
+def _plugin(target: str, folder: Path) -> None:
+    """The same in the presets of a plugin."""
+    import diffkit
+
+    _dump(folder / "trust_presets/experiment/trust_a.yaml", {"optimizer": _payload(target)}, "# @package _global_\n")
+    _dump(folder / "trust_presets/experiment/trust_b.yaml", _payload(target), "# @package hydra.callbacks.x\n")
+    (folder / "trust_presets/__init__.py").touch()
+    (folder / "trust_plugin.py").write_text(
+        "import diffkit\n@diffkit.hookimpl\ndef diffkit_configs():\n    return ['trust_presets']\n"
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        _forgotten(patch)
+        diffkit.use(folder / "trust_plugin.py")
+        for name in ("trust_a", "trust_b"):
+            _refused(lambda name=name: _command(f"experiment={name}"), "")  # type: ignore[misc]
+    for name in [name for name in sys.modules if name.startswith("trust_presets")]:
+        del sys.modules[name]
+
+
+def _forgotten(patch: pytest.MonkeyPatch) -> None:
+    """What is used within is not used after."""
+    from diffkit.compose.registry import registry
+
+    patch.setitem(vars(registry()), "plugins", registry().plugins)
+
+
+def _sweep(target: str, folder: Path) -> None:
+    """A sweep: what it varies comes as overrides."""
+    for word in (f"optimizer._target_={target}", f"+hydra.callbacks.x._target_={target}"):
+        _refused(lambda word=word: _command(word), "_target_")  # type: ignore[misc]
+
+
+def _command(*words: str) -> None:
+    """What `diffkit train` does until it would train."""
+    from importlib import import_module
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["diffkit"])
+        import_module("diffkit.compose.hydra").run("train", lambda cfg, overrides: None, ["data=moons", *words])
+
+
+KINDS = (_preset, _run, _bundle, _checkpoint, _plugin, _sweep)
+
+
+@row(
+    "S3",
+    fault="a file names what to run: a run, a bundle, a checkpoint, a preset, a plugin's preset, a sweep",
+    required="refused before any import; none of 24 targets runs",
+    bare="10/24 ran",
+    full=144,
+    small=6,
+)
+def named_targets(trial: Trial) -> None:
+    _honest()
+    turn = trial.number // len(KINDS) + 4 * (trial.number % len(KINDS))
+    target = list(EVIL)[turn % len(EVIL)]
+    with _trap(trial.folder):
+        trial.pick(KINDS)(target, trial.folder)
+
+
+@mutation("presets are given to Hydra as they are", "S3", said="was not refused")
+def instantiated(patch):  # type: ignore[no-untyped-def]
+    from diffkit.compose import files
+
+    patch.setattr(files, "_checked", lambda found, path: found)
