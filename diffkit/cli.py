@@ -22,6 +22,7 @@ diffkit: compose a diffusion model from parts, and run it.
   diffkit verify   [kind[=name] ...]          prove parts against exact answers: orders, errors; --plot FOLDER draws
   diffkit list     [kind]                     the parts on offer
   diffkit plugins  [--json]                   the installed plugins
+  diffkit export   PATH out=FILE              the weights of a run, bundle or checkpoint in one file, without plugins
   diffkit new      plugin NAME --kind KIND    write a plugin: a package with a working part and its tests
 
   diffkit train --help    every key, group and option        diffkit train --cfg job   the config of a run
@@ -224,6 +225,12 @@ def _new(arguments: Sequence[str]) -> int:
     return new(arguments)
 
 
+def _export(arguments: Sequence[str]) -> int:
+    from diffkit.run.export import command
+
+    return command(arguments)
+
+
 def _help(verb: str, arguments: Sequence[str]) -> int:
     """The keys of a verb, and every group and option with where it comes from."""
     from diffkit.compose.describe import print_help
@@ -277,6 +284,7 @@ _VERBS: dict[str, Callable[[Sequence[str]], int]] = {
     "list": _list,
     "plugins": _plugins,
     "new": _new,
+    "export": _export,
 }
 _COMPOSED = ("train", "sample", "evaluate", "compare", "check")
 

@@ -1,5 +1,6 @@
 """Which plugins made a run: recorded when it is saved, and held against those that are here when it is loaded."""
 
+import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
@@ -84,10 +85,10 @@ class Record:
 def require(config: Mapping[str, Any], kinds: Sequence[str]) -> dict[str, Any]:
     """A saved config whose parts of these kinds are named so that the plugins that made the run answer.
 
-    Others may claim their names by now. Raises `DiffkitError`, which says what to install, for a plugin that is
-    missing; warns once of one whose version or source is another.
+    Others may claim their names by now. Raises `DiffkitError`, which says what to install, for plugins that are missing
+    or of a version that may not do; warns of one that is newer, or whose source is another.
     """
-    settled = deepcopy(dict(config))
+    settled, faults = deepcopy(dict(config)), dict[str, str]()
     for made in _records(config):
         for place, (kind, name) in made.uses.items():
             node = _node(settled, place)
@@ -95,9 +96,15 @@ def require(config: Mapping[str, Any], kinds: Sequence[str]) -> dict[str, Any]:
                 continue
             if str(node["_part_"]).rpartition("/")[2] != name:
                 continue  # it was chosen anew
-            plugin = _find(made, kind, name)
-            _warn_of_changes(made, plugin, kind, name)
-            node["_part_"] = _unmistakable(plugin, kind, name)
+            try:
+                plugin = _find(made, kind, name)
+                _hold_against(made, plugin, kind, name)
+            except DiffkitError as error:
+                faults.setdefault(str(made), str(error))
+            else:
+                node["_part_"] = _unmistakable(plugin, kind, name)
+    if faults:
+        raise DiffkitError(f"{' '.join(faults.values())} (diffkit export gives the weights without any plugin.)")
     return settled
 
 
@@ -153,15 +160,35 @@ def _find(made: Record, kind: str, name: str) -> Plugin:
     raise DiffkitError(f"The run was made with the {kind} {name!r} of {made}, {why}: {remedy}.")
 
 
-def _warn_of_changes(made: Record, plugin: Plugin, kind: str, name: str) -> None:
+def _hold_against(made: Record, plugin: Plugin, kind: str, name: str) -> None:
+    """Raise `DiffkitError` for an older version, or one that semantic versioning lets differ; warn of other changes."""
+    other = not made.file and plugin.version != made.version
+    before, now = _numbers(made.version), _numbers(plugin.version)
+    if other and before and now and (now < before or _generation(now) != _generation(before)):
+        age = "older" if now < before else "newer by more than additions"
+        raise DiffkitError(
+            f"The run was made with the {kind} {name!r} of {made}, and {plugin}, which is installed, is {age}:"
+            f" {made.remedy}."
+        )
     what = f"so its {kind} {name!r} may act otherwise"
-    if not made.file and plugin.version != made.version:
+    if other:
         message = f"the run was made with {made}, and {plugin} is installed, {what}"
     elif made.sha256 and digest(plugin) not in (None, made.sha256):
         message = f"the source of {made} has changed since the run was made, {what}"
     else:
         return
     warnings.warn(message, PluginWarning, stacklevel=1)
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """1.2.3 of 1.2.3rc1; none for what does not begin with a number."""
+    found = re.match(r"\d{1,9}(\.\d{1,9})*", version)
+    return tuple(map(int, found[0].split("."))) if found else ()
+
+
+def _generation(numbers: tuple[int, ...]) -> tuple[int, ...]:
+    """What stays the same while nothing is taken away: the first number, or 0 and the second."""
+    return numbers[:1] if numbers[0] else numbers[:2]
 
 
 def _unmistakable(plugin: Plugin, kind: str, name: str) -> str:

@@ -100,7 +100,7 @@ def load(path: str | Path) -> Bundle:
         spec = DataSpec.from_dict(made["spec"])
     except TypeError as error:
         raise DiffkitError(f"{folder / CONFIG} is damaged at 'diffkit.spec': {error}") from error
-    weights = _read_weights(folder / WEIGHTS, str(made.get("sha256")))
+    weights = read_weights(folder / WEIGHTS, str(made.get("sha256")))
     config = require(config, [*MODEL, "task"] if "task" in made else MODEL)
     with torch.device("cpu"):  # even where it is a part of a model that is built without values
         built = build_model(config, spec)
@@ -109,7 +109,8 @@ def load(path: str | Path) -> Bundle:
     return Bundle(model.eval().requires_grad_(False), config, spec)
 
 
-def _read_weights(path: Path, digest: str) -> dict[str, torch.Tensor]:
+def read_weights(path: Path, digest: str) -> dict[str, torch.Tensor]:
+    """The tensors of a file; raises `DiffkitError` if it cannot be read, or does not have the digest."""
     try:
         content = path.read_bytes()
     except OSError as error:

@@ -83,7 +83,7 @@ def test_a_missing_plugin_is_named_with_what_to_install(saved: dict[str, Any], t
             require(saved, [kind])
         assert str(caught.value) == (
             f'The run was made with the {part} of one 1.2, which is not installed: pip install "one==1.2", or '
-            "pip install -e FOLDER if you have its source."
+            "pip install -e FOLDER if you have its source. (diffkit export gives the weights without any plugin.)"
         )
     assert require(saved, ["grid"])["grid"] == CONFIG["grid"]
 
