@@ -13,7 +13,8 @@ def refuse_unfit(who: str, cls: type[Any], interface: type[Any]) -> None:
     """Raise `DiffkitError` for a class that does not implement the interface.
 
     It must inherit from it, have each of its abstract methods, and take in each what the interface's takes, by the same
-    names: in another order they would be other things. `who` says which part it is, and whose. What was found fit is not looked at again.
+    names: in another order they would be other things. `who` says which part it is, and whose. What was found fit is
+    not looked at again.
     """
     if not issubclass(cls, interface):
         raise DiffkitError(f"The {who} is no {interface.__name__}: {cls.__qualname__} must inherit from it.")

@@ -4,6 +4,7 @@ import inspect
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -46,12 +47,17 @@ class Parameter:
 
 def parameters(cls: type[Any]) -> dict[str, Parameter]:
     """The named parameters of a constructor; `*args` and `**kwargs`, as `nn.Module`'s own has, are no keys."""
+    return {parameter.name: parameter for parameter in _named(cls)}
+
+
+@cache
+def _named(cls: type[Any]) -> tuple[Parameter, ...]:
     hints = get_type_hints(cls.__init__, include_extras=True)
-    return {
-        name: Parameter(name, hints.get(name, Any), p.default)
+    return tuple(
+        Parameter(name, hints.get(name, Any), p.default)
         for name, p in inspect.signature(cls).parameters.items()
         if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
-    }
+    )
 
 
 def hyperparameters(cls: type[Any]) -> dict[str, Parameter]:
