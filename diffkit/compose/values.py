@@ -51,7 +51,7 @@ def parameters(cls: type[Any]) -> dict[str, Parameter]:
 
 
 @cache
-def _named(cls: type[Any]) -> tuple[Parameter, ...]:
+def _named(cls: Any) -> tuple[Parameter, ...]:
     hints = get_type_hints(cls.__init__, include_extras=True)
     return tuple(
         Parameter(name, hints.get(name, Any), p.default)
