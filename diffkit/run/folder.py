@@ -15,6 +15,8 @@ from diffkit.compose.plain import read_yaml, sealed
 from diffkit.core.errors import DiffkitError
 
 LAST = "last"
+_TEMPORARY = re.compile(r"\..+-\d+")
+"""The name of a file that is being written: its own, and the process's number."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,11 @@ class RunFolder:
     def checkpoints(self) -> Path:
         """Lightning's checkpoints, for resuming."""
         return self.path / "checkpoints"
+
+    @property
+    def snapshots(self) -> Path:
+        """Averages of the weights."""
+        return self.path / "snapshots"
 
     @property
     def bundle(self) -> Path:
@@ -54,30 +61,18 @@ class RunFolder:
         return self.path / "wandb"
 
     @classmethod
-    def create(cls, name: str, out: str | Path | None = None, root: str | Path = "runs") -> "RunFolder":
-        """Make a new folder: `out`, or `<root>/<date>-<time>-<name>` with a number where that is taken.
+    def create(cls, name: str, root: str | Path = "runs") -> "RunFolder":
+        """Make a new folder: `<root>/<date>-<time>-<name>`, with a number where that is taken.
 
         Two runs never get the same folder, even when they start together. Raises `DiffkitError` if the place cannot
-        be written, or if `out` already holds something.
+        be written.
         """
-        if out is not None:
-            return cls._claim(Path(out).expanduser())
         stem = f"{datetime.now():%Y%m%d-%H%M%S}-{re.sub(r'[^A-Za-z0-9._-]+', '-', name).strip('.-') or 'run'}"
         for number in range(1, 10_000):
             folder = cls(Path(root) / (stem if number == 1 else f"{stem}-{number}"))
             if _mkdir(folder.path):
                 return folder
         raise DiffkitError(f"no free name for a run beside {Path(root) / stem}: clean up that folder")
-
-    @classmethod
-    def _claim(cls, path: Path) -> "RunFolder":
-        if not _mkdir(path):
-            if not path.is_dir():
-                raise DiffkitError(f"out={path} is a file: choose a folder")
-            if any(path.iterdir()):
-                raise DiffkitError(f"out={path} is not empty: choose another folder, or continue it with resume={path}")
-            _check_writable(path)
-        return cls(path)
 
     @classmethod
     def resolve(cls, where: str | Path, root: str | Path = "runs") -> "RunFolder":
@@ -99,6 +94,27 @@ class RunFolder:
     def discard(self) -> None:
         """Remove a folder of a run that did not start, with what its loggers put there."""
         shutil.rmtree(self.path, ignore_errors=True)
+
+    def clear(self) -> None:
+        """Remove what a run left here, so that another one can begin."""
+        for path in (self.config, self.path / "status.json", self.metrics):
+            path.unlink(missing_ok=True)
+        for path in (self.checkpoints, self.snapshots, self.samples, self.bundle, self.wandb):
+            shutil.rmtree(path, ignore_errors=True)
+
+    def prepare(self) -> None:
+        """Make ready for a run to go on, for whoever has the folder to itself: what a killed one left half is removed.
+
+        Raises `DiffkitError` if a run could not write here.
+        """
+        for path in (self.path, self.checkpoints, self.snapshots, self.bundle, self.samples):
+            if path.is_dir():
+                _check_writable(path)
+                for file in path.iterdir():
+                    if _TEMPORARY.fullmatch(file.name):
+                        file.unlink(missing_ok=True)
+        if self.metrics.exists() and not os.access(self.metrics, os.W_OK):
+            raise DiffkitError(f"cannot write {self.metrics}: allow it, or begin a new run elsewhere with out=...")
 
     def mark_last(self, root: str | Path = "runs") -> None:
         """Point `<root>/last` here, in one step; does nothing where links cannot be made."""
@@ -141,7 +157,9 @@ def _check_writable(path: Path) -> None:
         probe.touch()
         probe.unlink()
     except OSError as error:
-        raise DiffkitError(f"cannot write in {path}: {error.strerror}; choose another folder with out=...") from error
+        raise DiffkitError(
+            f"cannot write in {path}: {error.strerror}; allow it, or choose another with out="
+        ) from error
 
 
 def write_text(path: Path, text: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from diffkit.compose.recorded import require
 from diffkit.core.data import DataSpec
 from diffkit.core.errors import DiffkitError
-from diffkit.run.checkpoint import Found, newest
+from diffkit.run.checkpoint import SUFFIX, Found, newest
 from diffkit.run.folder import RunFolder
 from diffkit.run.others import differences
 
@@ -60,12 +60,13 @@ class Point:
         return {**choices, "resume": composed["resume"]}
 
 
-def find(where: str) -> Point:
-    """The run at a path (`last`: the newest one) and its newest whole checkpoint.
+def find(folder: RunFolder, required: bool = True) -> Point | None:
+    """The run in a folder and its newest whole checkpoint; None if it has none yet, and none is required.
 
     Raises `DiffkitError` if there is none to go on from.
     """
-    folder = RunFolder.resolve(where)
+    if not required and not (folder.config.is_file() and any(folder.checkpoints.glob(f"*{SUFFIX}"))):
+        return None
     return Point(folder, newest(folder.checkpoints), folder.read_config())
 
 

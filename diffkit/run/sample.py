@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from PIL.Image import Image
 
 from diffkit.compose.build import build_sampling
-from diffkit.compose.foreign import instantiate
+from diffkit.compose.foreign import maker
 from diffkit.core.cost import Cost
 from diffkit.core.data import KNOWN, Drawing
 from diffkit.core.errors import DiffkitError
@@ -23,6 +23,7 @@ from diffkit.run.captions import title
 from diffkit.run.edit import GIVEN, TO
 from diffkit.run.folder import write_yaml
 from diffkit.run.generate import Sampling
+from diffkit.run.lock import locked
 from diffkit.run.logging import record
 from diffkit.run.predictor import Predictor, ShardWriter
 from diffkit.run.progress import progress
@@ -59,9 +60,9 @@ def sample(cfg: DictConfig) -> Path:
     data = saved.drawing()
     out = Path(asked["out"]).expanduser() if asked.get("out") else saved.folder / "samples"
     settings = _settings(asked, saved, rows)
-    shards = Shards.of(out, settings)
-    predictor = Predictor(saved.model, saved.spec, sampling, rows, shards, settings["seed"], settings["batch_size"])
-    with quiet():
+    with quiet(), locked(out):
+        shards = Shards.of(out, settings)
+        predictor = Predictor(saved.model, saved.spec, sampling, rows, shards, settings["seed"], settings["batch_size"])
         _predict(predictor, asked, data, out, settings)
     return out
 
@@ -158,7 +159,7 @@ def _digest(value: Any) -> str:
 def _trainer(asked: Mapping[str, Any], out: Path) -> Trainer:
     """The trainer of the config, which writes nothing but batches."""
     node = asked.get("trainer") or {"_target_": "lightning.pytorch.Trainer"}
-    make = instantiate("trainer", node, _partial_=True)
+    make = maker("trainer", node)
     trainer: Trainer = make(
         callbacks=[ShardWriter()],
         logger=False,

@@ -2,9 +2,9 @@
 
 import os
 import signal
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,11 @@ import torch
 from lightning import Callback, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.loggers import Logger
-from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
 from diffkit.compose.build import Parts, build
 from diffkit.compose.check import refuse_untrained
-from diffkit.compose.foreign import instantiate
+from diffkit.compose.foreign import instantiate, maker
 from diffkit.core.codec import LearnedCodec
 from diffkit.core.errors import DiffkitError, RunFailed
 from diffkit.core.model import DiffusionModel
@@ -25,9 +24,11 @@ from diffkit.core.noise import key
 from diffkit.run import bundle, closing, resume
 from diffkit.run.callbacks import Preview, Stop
 from diffkit.run.checkpoint import Checkpoints
+from diffkit.run.claim import VARIABLE, Place, claimed
 from diffkit.run.evaluate import suiting
 from diffkit.run.folder import RunFolder, write_yaml
 from diffkit.run.generate import Sampling
+from diffkit.run.lock import rank
 from diffkit.run.logging import build_loggers
 from diffkit.run.module import Task
 from diffkit.run.precision import resolve
@@ -35,9 +36,8 @@ from diffkit.run.provenance import provenance
 from diffkit.run.quiet import Unprofiled, quiet
 from diffkit.run.records import Recorder, RunInfo
 from diffkit.run.snapshots import digest
+from diffkit.run.status import Status
 
-_FOLDER = "DIFFKIT_RUN_FOLDER"
-"""Tells the processes that Lightning starts for other devices where the run is."""
 _PREVIEWED = 40
 
 
@@ -72,37 +72,55 @@ class Stopped(DiffkitError):
 def train(cfg: DictConfig, overrides: Sequence[str] = ()) -> Path:
     """Train, draw samples, and return the run's folder.
 
-    Everything that can be wrong is checked before the folder is made. With `cfg.resume` the run named there goes on
-    with its own choices, except those that `overrides` (as they were typed) name. Raises `DiffkitError` for a mistake
-    in the config, `RunFailed` for a loss or weights that are not finite, and `Stopped` after a signal.
+    Everything that can be wrong is checked before training, and a run that does not begin leaves no folder. With
+    `cfg.resume` the run named there goes on with its own choices, except those that `overrides` (as they were typed)
+    name; `auto` means the one in `cfg.out`, if one began there. Raises `DiffkitError` for a mistake in the config,
+    `RunFailed` for a loss or weights that are not finite, and `Stopped` after a signal.
     """
     composed: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
-    with quiet():
-        job = _prepare(composed, overrides)
-        status = RunFailed.status
-        try:
-            _fit(job)
-            _close(job)
-            status = 0
-        except DiffkitError as error:
-            status = error.status
-            raise
-        except KeyboardInterrupt:
-            status = 128 + signal.SIGINT
-            raise
-        finally:
-            for logger in job.loggers:
-                if isinstance(logger, Recorder):
-                    logger.close(status)
-    return job.folder.path
+    composed["name"] = composed["name"] or composed["data"]["_part_"].rpartition("/")[2]
+    with quiet(), claimed(composed) as place:
+        choices = place.point.choices(composed, overrides) if place.point else composed
+        choices["trainer"]["precision"] = resolve(choices["trainer"])
+        step = place.finished(choices)
+        if step:
+            print(f"The run in {place.folder.path} has finished: {step} updates; a larger trainer.max_steps goes on.")
+        else:
+            _run(_prepare(choices, place))
+    return place.folder.path
 
 
-def _prepare(composed: dict[str, Any], overrides: Sequence[str]) -> Job:
-    """Build and check everything, then make the folder."""
-    point = resume.find(composed["resume"]) if composed["resume"] else None
-    choices = point.choices(composed, overrides) if point else composed
-    choices["trainer"]["precision"] = resolve(choices["trainer"])
-    choices["name"] = choices["name"] or choices["data"]["_part_"].rpartition("/")[2]
+def _run(job: Job) -> None:
+    """Train and draw, and say in the folder what became of it."""
+    end = Status("finished", 0)
+    if rank() == 0:
+        Status("running").write(job.folder.path)
+    try:
+        _fit(job)
+        _close(job)
+    except BaseException as error:
+        end = _ending(error)
+        raise
+    finally:
+        for logger in job.loggers:
+            if isinstance(logger, Recorder):
+                logger.close(end.status or 0)
+        if rank() == 0:
+            with suppress(DiffkitError):  # a full disk is no reason to hide what the run ended with
+                replace(end, step=job.parts.task.updates).write(job.folder.path)
+
+
+def _ending(error: BaseException) -> Status:
+    if isinstance(error, DiffkitError):
+        return Status("stopped" if isinstance(error, Stopped) else "failed", error.status, error=str(error))
+    if isinstance(error, KeyboardInterrupt):
+        return Status("stopped", 128 + signal.SIGINT, error="interrupted")
+    return Status("failed", RunFailed.status, error=f"{type(error).__name__}: {error}")
+
+
+def _prepare(choices: dict[str, Any], place: Place) -> Job:
+    """Build and check everything."""
+    folder, point = place.folder, place.point
     torch.default_generator.manual_seed(key("init", choices["seed"]))
     parts = build(choices)
     if not point:
@@ -121,39 +139,17 @@ def _prepare(composed: dict[str, Any], overrides: Sequence[str]) -> Job:
         made = {**point.saved["diffkit"], "plugins": made["plugins"], "resumed": resumed}
         for line in point.checkpoint.damaged:
             print(f"Warning: {line}; going on from {point.checkpoint.path.name}, step {point.checkpoint.step}")
-    with _claimed(choices, point) as folder:
-        stop = Stop()
-        trainer = _trainer(choices, folder, [stop, _preview(choices, parts, folder)])
-        _check(choices, trainer, parts.task)
-        loggers = _loggers(choices, folder, made, point) if _rank() == 0 else []
-        trainer.loggers = loggers
-        if _rank() == 0:
-            write_yaml(folder.config, {**choices, "diffkit": made})
-            folder.mark_last()
+    stop = Stop()
+    trainer = _trainer(choices, folder, [stop, _preview(choices, parts, folder)])
+    _check(choices, trainer, parts.task)
+    loggers = _loggers(choices, folder, made, point) if rank() == 0 else []
+    trainer.loggers = loggers
+    if rank() == 0:
+        write_yaml(folder.config, {**choices, "diffkit": made})
+        folder.mark_last()
     if choices["compile"]:
         parts.model.denoiser.compile()
     return Job(choices, parts, folder, trainer, stop, loggers, point)
-
-
-def _rank() -> int:
-    """This process's place among those of the run, known before there is a trainer."""
-    return int(getattr(rank_zero_only, "rank", 0))
-
-
-@contextmanager
-def _claimed(choices: dict[str, Any], point: resume.Point | None) -> Iterator[RunFolder]:
-    """The run's folder; a new one is given up again if the rest of the preparation fails."""
-    told = os.environ.get(_FOLDER)
-    if point is not None or (told and _rank() > 0):
-        yield point.folder if point else RunFolder(Path(str(told)))
-        return
-    folder = RunFolder.create(choices["name"], choices["out"])
-    try:
-        yield folder
-    except BaseException:
-        if folder.path.is_dir() and not folder.config.exists():
-            folder.discard()
-        raise
 
 
 def _loggers(
@@ -176,7 +172,7 @@ def _preview(choices: dict[str, Any], parts: Parts, folder: RunFolder) -> Previe
 def _trainer(choices: dict[str, Any], folder: RunFolder, ours: list[Callback]) -> Trainer:
     named = choices["callbacks"] or {}
     callbacks = [*ours, *(instantiate(f"callbacks.{name}", node) for name, node in named.items())]
-    make = instantiate("trainer", choices["trainer"], _partial_=True)
+    make = maker("trainer", choices["trainer"])
     try:
         trainer: Trainer = make(
             callbacks=callbacks,
@@ -206,7 +202,7 @@ def _fit(job: Job) -> None:
     Raises `RunFailed` if a process that reads the data was killed.
     """
     checkpoint = str(job.point.checkpoint.path) if job.point else None
-    os.environ[_FOLDER] = str(job.folder.path)
+    os.environ[VARIABLE] = str(job.folder.path)
     try:
         job.trainer.fit(job.parts.task, datamodule=job.parts.data, ckpt_path=checkpoint)  # type: ignore[arg-type]
     except SystemExit as error:  # Lightning's answer to Ctrl-C
@@ -219,7 +215,7 @@ def _fit(job: Job) -> None:
             f" diffkit train resume={job.folder.path}"
         ) from error
     finally:
-        os.environ.pop(_FOLDER, None)
+        os.environ.pop(VARIABLE, None)
     if job.trainer.is_global_zero:
         bundle.save(job.folder.bundle, job.parts.task.ema, job.config(), job.parts.data.spec)
     if job.stop.number:

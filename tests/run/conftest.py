@@ -40,7 +40,8 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
     def start(*overrides: str) -> Path:
         given = [o.partition("=")[0] for o in overrides]
-        base = [] if "resume" in given else [o for o in TINY if o.partition("=")[0] not in given]
+        own = "resume" in given and "resume=auto" not in overrides  # the choices are those of the run that goes on
+        base = [] if own else [o for o in TINY if o.partition("=")[0] not in given]
         return train(compose([*base, *overrides]), overrides)
 
     return start

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from diffkit import DiffkitError
+from diffkit.compose.plain import read_yaml
 from diffkit.run.folder import RunFolder, write_yaml
 
 
@@ -30,26 +31,11 @@ def test_names_are_made_fit_for_a_path() -> None:
     assert RunFolder.create("../a b/c").path.parent == Path("runs")
 
 
-def test_out_is_taken_when_it_is_new_or_empty() -> None:
-    Path("empty").mkdir()
-    assert RunFolder.create("a", "empty").path == Path("empty")
-    assert RunFolder.create("a", "deep/new").path.is_dir()
-
-
-def test_out_that_holds_something_is_refused() -> None:
-    Path("full").mkdir()
-    Path("full/file").touch()
-    with pytest.raises(DiffkitError, match=r"out=full is not empty.*resume=full"):
-        RunFolder.create("a", "full")
-    with pytest.raises(DiffkitError, match="is a file"):
-        RunFolder.create("a", "full/file")
-
-
 @pytest.mark.skipif(os.geteuid() == 0, reason="root writes anywhere")
 def test_a_place_that_cannot_be_written_is_refused() -> None:
     Path("closed").mkdir(mode=0o500)
     with pytest.raises(DiffkitError, match="closed"):
-        RunFolder.create("a", "closed/new")
+        RunFolder.create("a", "closed")
 
 
 def test_last_is_the_newest() -> None:
@@ -63,7 +49,7 @@ def test_last_is_the_newest() -> None:
 
 
 def test_last_works_when_the_folder_is_elsewhere(tmp_path: Path) -> None:
-    folder = RunFolder.create("a", tmp_path / "elsewhere" / "mine")
+    folder = RunFolder.create("a", tmp_path / "elsewhere")
     write_yaml(folder.config, {})
     folder.mark_last()
     assert RunFolder.resolve("last").path.resolve() == folder.path.resolve()

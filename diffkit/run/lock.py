@@ -1,0 +1,62 @@
+"""One process at a time in a folder."""
+
+import re
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from filelock import SoftFileLock, Timeout
+from lightning.pytorch.utilities import rank_zero_only
+
+from diffkit.core.errors import DiffkitError
+
+LOCK = ".lock"
+"""The file in a folder that names the process which writes there, and its host."""
+_SECONDS = 0.2
+"""Enough to take over the lock of a dead process."""
+
+
+def rank() -> int:
+    """This process's place among those of the run, known before there is a trainer."""
+    return int(getattr(rank_zero_only, "rank", 0))
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold a folder, which is made if it is not there; the other devices' processes share the first one's hold.
+
+    A hold of a process of this host that is dead is taken over, whoever inherited its files. Raises `DiffkitError` if
+    another process holds the folder, or if it cannot be written.
+    """
+    if rank() > 0:
+        yield
+        return
+    lock = SoftFileLock(folder / LOCK)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=_SECONDS, poll_interval=0.02)
+    except Timeout:
+        raise DiffkitError(_refusal(folder)) from None
+    except FileExistsError as error:
+        raise DiffkitError(f"{folder} is a file: choose a folder") from error
+    except OSError as error:
+        raise DiffkitError(
+            f"cannot write in {folder}: {error.strerror or error}; choose another with out=..."
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _refusal(folder: Path) -> str:
+    """Who holds the folder, and what to do."""
+    words: list[str] = []
+    with suppress(OSError, UnicodeDecodeError):
+        words = (folder / LOCK).read_text(encoding="ascii").split("\n")
+    if len(words) < 2:
+        return f"{folder} is locked, by nobody knows whom: if no diffkit runs there, remove {folder / LOCK}"
+    host = re.sub(r"\?pidns-.*", "", words[1])  # filelock tells containers of one host apart by it
+    do = "" if host == socket.gethostname() else f"; if it is dead, remove {folder / LOCK}"
+    return f"{folder} is in use by process {words[0]} on {host}: wait for its end, or choose another folder{do}"

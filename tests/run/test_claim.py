@@ -1,0 +1,87 @@
+"""A run's folder: who has it, and what `resume=auto` makes of what it finds there."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from run.conftest import Run
+
+from diffkit import DiffkitError
+from diffkit.run import status
+from diffkit.run.checkpoint import newest
+from diffkit.run.lock import LOCK, locked
+from diffkit.run.status import Status
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_what_a_run_says_of_itself(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert status.read(run("out=a", "trainer.max_steps=2")) == Status("finished", 0, 2)
+    with pytest.raises(DiffkitError) as error:
+        run("resume=a", "trainer.max_steps=3", "trainer.limit_val_batches=-7")
+    assert error.value.status == 2 and status.read(Path("a")) == Status("finished", 0, 2), "it never began"
+
+
+def test_auto_begins_continues_and_ends(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ("out=a", "resume=auto", "trainer.max_steps=2")
+    Path("a").mkdir()
+    run(*command)
+    last = Path("a/checkpoints/last.ckpt")
+    before = last.stat().st_mtime_ns
+    assert "has finished: 2 updates" not in capsys.readouterr().out
+    run(*command)
+    assert "has finished: 2 updates" in capsys.readouterr().out and last.stat().st_mtime_ns == before
+    Path("a/bundle/model.safetensors").unlink()  # as a kill leaves it
+    run(*command)
+    assert Path("a/bundle/model.safetensors").exists() and last.stat().st_mtime_ns == before
+    run(*command[:2], "trainer.max_steps=3")
+    assert newest(Path("a/checkpoints")).step == 3
+
+
+def test_auto_begins_anew_what_was_killed_before_its_first_checkpoint(run: Run) -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        dead = process.pid
+    run("out=a", "trainer.max_steps=1")
+    for file in Path("a/checkpoints").iterdir():
+        file.unlink()
+    Path("a/.metrics.csv-123").touch()
+    run("out=a", "resume=auto", "trainer.max_steps=2", "seed=1")  # another run: nothing of the first is left
+    assert newest(Path("a/checkpoints")).step == 2 and not Path("a/.metrics.csv-123").exists()
+    Path("b").mkdir()
+    with locked(Path("b")):
+        words = Path("b", LOCK).read_text().replace(str(os.getpid()), str(dead))
+    Path("b", LOCK).write_text(words)
+    Path("b/wandb").mkdir()
+    run("out=b", "resume=auto", "trainer.max_steps=1")
+    assert not Path("b/wandb").exists() and not Path("b", LOCK).exists()
+
+
+def test_other_folders_are_refused(run: Run) -> None:
+    Path("full").mkdir()
+    Path("full/file").touch()
+    for more in ((), ("resume=auto",)):
+        with pytest.raises(DiffkitError, match=r"out=full is not empty.*resume=auto"):
+            run("out=full", *more)
+        with pytest.raises(DiffkitError, match="is a file"):
+            run("out=full/file", *more)
+    assert [path.name for path in Path("full").iterdir()] == ["file"]
+    with pytest.raises(DiffkitError, match="needs out="):
+        run("resume=auto")
+
+
+def test_a_folder_that_is_in_use_is_refused() -> None:
+    held = locked(Path("a"))
+    with locked(Path("a")), pytest.raises(DiffkitError, match=f"a is in use by process {os.getpid()} on"):
+        held.__enter__()
+    for mark, words in (
+        ("12\nfar-away\n", r"process 12 on far-away.*, remove a/\.lock"),
+        ("", "remove a/"),
+    ):
+        Path("a", LOCK).write_text(mark)
+        with pytest.raises(DiffkitError, match=words), locked(Path("a")):
+            pass
