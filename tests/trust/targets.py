@@ -13,7 +13,7 @@ import yaml
 
 from trust.command import tiny
 from trust.mutation import mutation
-from trust.row import Trial, expect, row
+from trust.row import Fault, Trial, expect, row
 from trust.trained import trained
 
 EVIL: dict[str, dict[str, Any]] = {
@@ -90,11 +90,13 @@ def _refused(call: Callable[[], object], word: str) -> None:
         call()
     except DiffkitError as error:
         expect(word in str(error), f"refused otherwise: {error}")
+    except Exception as error:
+        raise Fault(f"it was not refused, but ended with {error!r}") from error
     else:
-        expect(False, f"{word} was not refused")
+        raise Fault("it was not refused")
 
 
-def _dump(path: Path, content: Mapping[str, Any], head: str = "") -> None:
+def dump(path: Path, content: Mapping[str, Any], head: str = "") -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(head + yaml.safe_dump(dict(content)))
 
@@ -105,7 +107,7 @@ def _run(target: str, folder: Path) -> None:
 
     Checkpoints().save_checkpoint({"global_step": 1, "state_dict": {}}, folder / "run/checkpoints/last.ckpt")
     for place in ({"optimizer": _payload(target)}, {"callbacks": {"x": {"a": [_payload(target)]}}}):
-        _dump(folder / "run/config.yaml", place)
+        dump(folder / "run/config.yaml", place)
         _refused(lambda: trained("resume=run", cwd=folder), "is not allowed")
 
 
@@ -118,7 +120,7 @@ def _bundle(target: str, folder: Path) -> None:
     run = small.run_folder(folder / "run", "none", "moons") / "bundle"
     honest = yaml.safe_load((run / "config.yaml").read_text())
     for place in ({"trainer": _payload(target)}, {"denoiser": {**honest["denoiser"], **_payload(target)}}):
-        _dump(run / "config.yaml", honest | place)
+        dump(run / "config.yaml", honest | place)
         _refused(lambda: diffkit.load(run), "is not allowed")
         _refused(lambda: diffkit.compose([f"run={run}"], "evaluate"), "is not allowed")
 
@@ -132,7 +134,7 @@ def _checkpoint(target: str, folder: Path) -> None:
     content = Checkpoints().load_checkpoint(file)
     words = {"_instantiator": target, "_class_path": target, "_partial_": False}
     content |= {"hyper_parameters": {**_payload(target), **words}, "hparams_name": target, "datamodule_hparams": words}
-    content["callbacks"][target] = _payload(target)
+    content["state"] = _payload(target)
     Checkpoints().save_checkpoint(content, file)
     trained("resume=run", "trainer.max_steps=2", cwd=folder)
 
@@ -145,18 +147,18 @@ def _preset(target: str, folder: Path) -> None:
         "c": {"defaults": [{"/x@hydra.callbacks.y": "y"}]},
         "d": {"hydra": {"job_logging": {"handlers": {"x": {"()": target}}}}},
     }
-    _dump(folder / "conf/x/y.yaml", _payload(target))
+    dump(folder / "conf/x/y.yaml", _payload(target))
     for name, content in places.items():
-        _dump(folder / f"conf/experiment/{name}.yaml", content, "# @package _global_\n")
-        _refused(lambda name=name: _command(f"experiment={name}", "--config-dir", "conf"), "")  # type: ignore[misc]
+        dump(folder / f"conf/experiment/{name}.yaml", content, "# @package _global_\n")
+        _refused(lambda name=name: command(f"experiment={name}", "--config-dir", "conf"), "")  # type: ignore[misc]
 
 
 def _plugin(target: str, folder: Path) -> None:
     """The same in the presets of a plugin."""
     import diffkit
 
-    _dump(folder / "trust_presets/experiment/trust_a.yaml", {"optimizer": _payload(target)}, "# @package _global_\n")
-    _dump(folder / "trust_presets/experiment/trust_b.yaml", _payload(target), "# @package hydra.callbacks.x\n")
+    dump(folder / "trust_presets/experiment/trust_a.yaml", {"optimizer": _payload(target)}, "# @package _global_\n")
+    dump(folder / "trust_presets/experiment/trust_b.yaml", _payload(target), "# @package hydra.callbacks.x\n")
     (folder / "trust_presets/__init__.py").touch()
     (folder / "trust_plugin.py").write_text(
         "import diffkit\n@diffkit.hookimpl\ndef diffkit_configs():\n    return ['trust_presets']\n"
@@ -165,7 +167,7 @@ def _plugin(target: str, folder: Path) -> None:
         _forgotten(patch)
         diffkit.use(folder / "trust_plugin.py")
         for name in ("trust_a", "trust_b"):
-            _refused(lambda name=name: _command(f"experiment={name}"), "")  # type: ignore[misc]
+            _refused(lambda name=name: command(f"experiment={name}"), "")  # type: ignore[misc]
     for name in [name for name in sys.modules if name.startswith("trust_presets")]:
         del sys.modules[name]
 
@@ -180,16 +182,18 @@ def _forgotten(patch: pytest.MonkeyPatch) -> None:
 def _sweep(target: str, folder: Path) -> None:
     """A sweep: what it varies comes as overrides."""
     for word in (f"optimizer._target_={target}", f"+hydra.callbacks.x._target_={target}"):
-        _refused(lambda word=word: _command(word), "_target_")  # type: ignore[misc]
+        _refused(lambda word=word: command(word), "_target_")  # type: ignore[misc]
 
 
-def _command(*words: str) -> None:
-    """What `diffkit train` does until it would train."""
+def command(*words: str) -> list[Any]:
+    """What `diffkit train` does until it would train: the configs that it would train with."""
     from importlib import import_module
 
+    found: list[Any] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["diffkit"])
-        import_module("diffkit.compose.hydra").run("train", lambda cfg, overrides: None, ["data=moons", *words])
+        import_module("diffkit.compose.hydra").run("train", lambda cfg, _: found.append(cfg), ["data=moons", *words])
+    return found
 
 
 KINDS = (_preset, _run, _bundle, _checkpoint, _plugin, _sweep)
