@@ -65,7 +65,7 @@ def compare(arguments: Sequence[str]) -> int:
     if not ready:
         raise next(job.error for job in jobs if isinstance(job, Point) and job.error)
     metrics = suiting(metrics, any(set(job.sampling.reads(saved.model)) & set(data.spec.conditions) for job in ready))
-    out = Path(asked["out"]).expanduser() if asked.get("out") else saved.folder / "compare"
+    out = Path(asked["out"]).expanduser() if asked.get("out") else saved.inside("compare")
     records, failed = _run(ready, asked, data, metrics, Ledger(out))
     lines = [_line(job, records, failed) for job in jobs]
     show(lines, _better(lines, metrics), asked, saved.folder, out)

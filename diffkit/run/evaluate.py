@@ -140,7 +140,7 @@ def evaluate(cfg: DictConfig) -> dict[str, Any]:
         measured = data.spec.own(asked_rows(data, n, seed)) if given is None else given
         content |= {"rows": asked.get("file") or "held out"}
         scores |= measure_run(model, saved.spec, meters, measured, seed, batch_size, str(saved.folder))
-    folder = Path(asked["out"]).expanduser() if asked.get("out") else saved.folder
+    folder = Path(asked["out"]).expanduser() if asked.get("out") else saved.inside()
     write_text(folder / "evaluation.json", json.dumps({**content, "scores": scores}, indent=2) + "\n")
     return scores
 

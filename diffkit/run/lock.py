@@ -10,6 +10,7 @@ from filelock import SoftFileLock, Timeout
 from lightning.pytorch.utilities import rank_zero_only
 
 from diffkit.core.errors import DiffkitError
+from diffkit.run.links import refuse_links
 
 LOCK = ".lock"
 """The file in a folder that names the process which writes there, and its host."""
@@ -27,11 +28,12 @@ def locked(folder: Path) -> Iterator[None]:
     """Hold a folder, which is made if it is not there; the other devices' processes share the first one's hold.
 
     A hold of a process of this host that is dead is taken over, whoever inherited its files. Raises `DiffkitError` if
-    another process holds the folder, or if it cannot be written.
+    another process holds the folder, if it cannot be written, or if a link in it leads out.
     """
     if rank() > 0:
         yield
         return
+    refuse_links(folder)
     lock = SoftFileLock(folder / LOCK)
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -19,6 +19,7 @@ from diffkit.core.cost import Cost
 from diffkit.core.data import KNOWN, Drawing
 from diffkit.core.errors import DiffkitError
 from diffkit.run import films, pictures
+from diffkit.run.callbacks import Stop
 from diffkit.run.captions import title
 from diffkit.run.edit import GIVEN, TO
 from diffkit.run.folder import write_yaml
@@ -33,9 +34,11 @@ from diffkit.run.records import Clip, Content, Pictures
 from diffkit.run.request import Request, request
 from diffkit.run.saved import Saved, open_run
 from diffkit.run.shards import Shards, described
+from diffkit.run.signals import Signals
 
 SETTINGS = ("n", "seed", "ema", "batch_size", "prompt", "prompts", "label", "negative", "sampler", "grid", "guidance")
 EDITS = ("input", "strength", "mask", "repaint", "jump", "invert", "source", "between", "vary", "variation")
+_KEPT = "before all samples were drawn; the same command draws the others"
 DEFAULT = 64
 """The number of samples where nothing is given to be edited."""
 SHOWN, SHOWN_TEXT = 50, 200
@@ -58,12 +61,12 @@ def sample(cfg: DictConfig) -> Path:
     rows = request(saved.model, saved.spec, asked, sampling.guidance)
     sampling = replace(sampling, edit=rows.edit)
     data = saved.drawing()
-    out = Path(asked["out"]).expanduser() if asked.get("out") else saved.folder / "samples"
+    out = Path(asked["out"]).expanduser() if asked.get("out") else saved.inside("samples")
     settings = _settings(asked, saved, rows)
-    with quiet(), locked(out):
+    with quiet(), Signals() as signals, signals.stopping(lambda: _KEPT), locked(out):
         shards = Shards.of(out, settings)
         predictor = Predictor(saved.model, saved.spec, sampling, rows, shards, settings["seed"], settings["batch_size"])
-        _predict(predictor, asked, data, out, settings)
+        _predict(predictor, _trainer(asked, out, signals), asked, data, out, settings)
     return out
 
 
@@ -75,10 +78,15 @@ def _cost(predictor: Predictor) -> Cost:
 
 
 def _predict(
-    predictor: "Predictor", asked: Mapping[str, Any], data: Drawing, out: Path, settings: Mapping[str, Any]
+    predictor: Predictor,
+    trainer: Trainer,
+    asked: Mapping[str, Any],
+    data: Drawing,
+    out: Path,
+    settings: Mapping[str, Any],
 ) -> None:
     """Draw what is missing; then the first device puts everything together."""
-    trainer, price = _trainer(asked, out), _cost(predictor)
+    price = _cost(predictor)
     if trainer.is_global_zero:
         print(f"{predictor.rows.rows} samples: {price}")
     own: int = sum(predictor.missing(trainer.global_rank, trainer.world_size).values())
@@ -156,12 +164,12 @@ def _digest(value: Any) -> str:
     return sha256(json.dumps(value).encode()).hexdigest()[:16]
 
 
-def _trainer(asked: Mapping[str, Any], out: Path) -> Trainer:
+def _trainer(asked: Mapping[str, Any], out: Path, signals: Signals) -> Trainer:
     """The trainer of the config, which writes nothing but batches."""
     node = asked.get("trainer") or {"_target_": "lightning.pytorch.Trainer"}
     make = maker("trainer", node)
     trainer: Trainer = make(
-        callbacks=[ShardWriter()],
+        callbacks=[ShardWriter(), Stop(signals)],
         logger=False,
         default_root_dir=str(out),
         enable_progress_bar=False,

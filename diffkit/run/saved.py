@@ -17,6 +17,7 @@ from diffkit.core.model import DiffusionModel
 from diffkit.core.types import Batch
 from diffkit.run.bundle import load, locate
 from diffkit.run.generate import Sampling
+from diffkit.run.links import refuse_links
 from diffkit.run.others import matched
 from diffkit.run.snapshots import FOLDER, Snapshots
 
@@ -37,6 +38,11 @@ class Saved:
     """Whether it is a bundle without a run about it."""
     own: bool = True
     """Whether its config may say where on this machine its data are: it is no bundle alone, or a plugin's."""
+
+    def inside(self, name: str = "") -> Path:
+        """A place in its folder to write in; raises `DiffkitError` if a link there leads elsewhere."""
+        refuse_links(self.folder)
+        return self.folder / name
 
     @property
     def seed(self) -> int:
