@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
+from diffkit.compose.secrets import masked
 from diffkit.core.errors import DiffkitError
 from diffkit.run.folder import write_text
 
@@ -25,7 +26,8 @@ class Status:
 
     def write(self, folder: Path) -> None:
         """Write it into a run's folder; raises `DiffkitError` if that cannot be done."""
-        write_text(folder / FILE, json.dumps({"format": FORMAT, **asdict(self)}) + "\n")
+        said = {**asdict(self), "error": self.error and masked(self.error)}
+        write_text(folder / FILE, json.dumps({"format": FORMAT, **said}) + "\n")
 
 
 def read(folder: Path) -> Status | None:
