@@ -15,6 +15,8 @@ from diffkit.compose.plain import read_yaml, sealed
 from diffkit.core.errors import DiffkitError
 
 LAST = "last"
+_LONGEST = 100
+"""The characters of a run's name that its folder has."""
 _TEMPORARY = re.compile(r"\..+-\d+")
 """The name of a file that is being written: its own, and the process's number."""
 
@@ -67,7 +69,7 @@ class RunFolder:
         Two runs never get the same folder, even when they start together. Raises `DiffkitError` if the place cannot
         be written.
         """
-        stem = f"{datetime.now():%Y%m%d-%H%M%S}-{re.sub(r'[^A-Za-z0-9._-]+', '-', name).strip('.-') or 'run'}"
+        stem = f"{datetime.now():%Y%m%d-%H%M%S}-{_file_name(name)}"
         for number in range(1, 10_000):
             folder = cls(Path(root) / (stem if number == 1 else f"{stem}-{number}"))
             if _mkdir(folder.path):
@@ -131,6 +133,11 @@ class RunFolder:
     def read_config(self) -> dict[str, Any]:
         """The saved config as plain data; raises `DiffkitError` if it is damaged."""
         return read_yaml(self.config)
+
+
+def _file_name(name: str) -> str:
+    """What a run's name is in the name of its folder: plain letters, and not too many."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name)[:_LONGEST].strip(".-") or "run"
 
 
 def _short(path: Path) -> Path:
