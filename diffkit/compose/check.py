@@ -1,5 +1,7 @@
 """Whether the parts of a run fit each other, found before any work."""
 
+import logging
+import warnings
 from dataclasses import dataclass
 
 import torch
@@ -30,12 +32,30 @@ class Skeleton:
 
 
 def refuse_misfits(cfg: DictConfig) -> None:
-    """Raise `DiffkitError`, which names the pair, for parts that cannot work together.
+    """Raise `DiffkitError`, which names the pair, for parts that cannot work together, or not on this machine.
 
     A run that is resumed has its own parts, which did work.
     """
-    if cfg.resume is None:
+    _refuse_devices(cfg["trainer"])
+    if cfg.resume in (None, "auto"):
         skeleton(cfg)
+
+
+def _refuse_devices(node: DictConfig) -> None:
+    """Lightning says itself what strategy needs what devices; it is asked before anything is built for them."""
+    usual = {"accelerator": "auto", "devices": "auto", "num_nodes": 1, "strategy": "auto"}
+    chosen = {name: node[name] for name, value in usual.items() if node.get(name, value) != value}
+    if not chosen:
+        return
+    logging.disable(logging.INFO)
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            instantiate("trainer", {"_target_": node["_target_"], **chosen}, logger=False, enable_checkpointing=False)
+    except DiffkitError as error:
+        asked = " ".join(f"trainer.{name}={value}" for name, value in chosen.items())
+        raise DiffkitError(f"{asked} cannot be: {' '.join(str(error.__cause__).split())}") from error
+    finally:
+        logging.disable(logging.NOTSET)
 
 
 def skeleton(cfg: DictConfig) -> Skeleton:

@@ -19,12 +19,14 @@ from omegaconf.errors import (
 
 from diffkit.compose.foreign import target_class
 from diffkit.compose.keys import VERBS
+from diffkit.compose.limits import limited
 from diffkit.compose.nested import how_to_choose
+from diffkit.compose.presets import config_dir
 from diffkit.compose.registry import registry
 from diffkit.compose.source import kind_of_node
 from diffkit.compose.validate import GROUPS
 from diffkit.compose.values import describe, hyperparameters, parameters
-from diffkit.core.errors import DiffkitError, nearest
+from diffkit.core.errors import DiffkitError, brief, nearest
 
 
 @contextmanager
@@ -41,7 +43,8 @@ def _sentence(error: Exception, verb: str) -> str:
     if isinstance(error, MissingConfigException):
         return _missing(error)
     if isinstance(error, OverrideParseException):
-        return f"{error.override!r} cannot be read: {error.message.splitlines()[0]}. Write key=value, and quote text."
+        why = error.message.splitlines()[0].replace(error.override, brief(error.override))
+        return f"{brief(error.override)!r} cannot be read: {brief(why)}. Write key=value, and quote text."
     if isinstance(cause, ValidationError):
         return _wrong_type(cause, verb)
     if isinstance(cause, ConfigAttributeError | ConfigKeyError):
@@ -68,6 +71,9 @@ def _plain(error: Exception, verb: str) -> str:
             return _no_inner(name, lines)
         if "No match in the defaults list" in lines[0]:
             return f"diffkit {verb} makes no choice of {name!r}: {nearest(name, GROUPS[verb])}"
+    if lines and lines[0].startswith("Multiple values for"):
+        name = lines[0].split()[3].rstrip(".")
+        return f"{name} has a choice already: change it with {name}=NAME, without +."
     if lines and lines[0].startswith("You must specify"):
         kind, _, key = lines[0].split("'")[1].partition("@")
         return f"{key} must be given: {how_to_choose(kind, key)}."
@@ -86,7 +92,7 @@ def _no_inner(name: str, lines: list[str]) -> str:
 def _missing(error: MissingConfigException) -> str:
     """A name that no source has; of parts, the registry knows more than Hydra."""
     group, _, name = (error.missing_cfg_file or "").partition("/")
-    options = list(error.options or [])
+    options = list(error.options or sorted(file.stem for file in (config_dir() / group).glob("*.yaml")))
     if group in registry().kinds and name:
         known = registry().names(group)
         if set(options) <= set(known):
@@ -115,7 +121,8 @@ def _hints(key: str, parent: Any, verb: str) -> dict[str, Any]:
             known = hyperparameters(registry().load(kind, str(values["_part_"])))
             return {name: p.hint for name, p in known.items()}
         if "_target_" in values:
-            return {name: p.hint for name, p in parameters(target_class(kind, values)).items()}
+            found = parameters(target_class(kind, values))
+            return {name: limited(kind, name, p.hint) for name, p in found.items()}
     except DiffkitError:  # the sentence about the key is the one that counts here
         pass
     return {}

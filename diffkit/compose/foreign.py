@@ -10,6 +10,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from diffkit.compose.limits import limited
 from diffkit.compose.values import convert, parameters
 from diffkit.core.errors import DiffkitError, nearest
 
@@ -106,7 +107,7 @@ def check_node(key: str, node: Mapping[str, Any]) -> None:
         if name == "_target_" or (key, name, value) == ("trainer", "precision", "auto"):  # which is ours
             continue
         if name in known:
-            convert(f"{key}.{name}", value, known[name].hint)
+            convert(f"{key}.{name}", value, limited(key, name, known[name].hint))
         elif not open_ended:
             raise DiffkitError(f"{key}.{name}: {cls.__name__} has no such argument; {nearest(name, known)}")
 

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,7 +12,8 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from omegaconf import DictConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, open_dict
 
 from diffkit.compose.explain import explained
 from diffkit.compose.foreign import ALLOWED
@@ -22,11 +24,12 @@ from diffkit.compose.saved import read_choices
 from diffkit.compose.source import register, saved_choices
 from diffkit.compose.sweep import Sweep, is_override
 from diffkit.compose.validate import validate
-from diffkit.core.errors import DiffkitError
+from diffkit.core.errors import DiffkitError, brief
 
 Task = Callable[[DictConfig, list[str]], object]
 """What is done with a job's config; it is told the job's overrides too, as they were written."""
 Check = Callable[[DictConfig], object]
+_PARAMS = "hydra.sweeper.params."
 
 
 def compose(overrides: Sequence[str] = (), verb: str = "train") -> DictConfig:
@@ -35,14 +38,17 @@ def compose(overrides: Sequence[str] = (), verb: str = "train") -> DictConfig:
     Raises `DiffkitError` for an override that does not fit.
     """
     with _ready(verb, overrides):
-        return _composed(verb, overrides)
-
-
-def _composed(verb: str, overrides: Sequence[str], check: Check | None = None) -> DictConfig:
-    with hydra.initialize_config_dir(str(config_dir()), job_name="diffkit", version_base="1.3"):
-        cfg = hydra.compose(verb, list(overrides))
-    _checked(cfg, verb, check)
+        cfg = _composed(verb, overrides)[0]
+        validate(cfg, verb)
     return cfg
+
+
+def _composed(verb: str, overrides: Sequence[str]) -> tuple[DictConfig, bool]:
+    """The config as Hydra gives it, and whether a preset makes it a sweep."""
+    with hydra.initialize_config_dir(str(config_dir()), job_name="diffkit", version_base="1.3"):
+        cfg = hydra.compose(verb, list(overrides), return_hydra_config=True)
+    with open_dict(cfg):
+        return cfg, cfg.pop("hydra").mode == RunMode.MULTIRUN
 
 
 def run(verb: str, task: Task, argv: Sequence[str], check: Check | None = None) -> int:
@@ -65,7 +71,11 @@ def _single(verb: str, task: Task, argv: Sequence[str], check: Check | None) -> 
     An error waits until Hydra is done, which would else print it in its own way.
     """
     if all(map(is_override, argv)):
-        task(_composed(verb, argv, check), list(argv))
+        cfg, sweeps = _composed(verb, argv)
+        if sweeps:
+            return _sweep(verb, argv, check)
+        _checked(cfg, verb, check)
+        task(cfg, list(argv))
         return 0
     failed: list[Exception] = []
     command = list(sys.argv)
@@ -87,9 +97,6 @@ def _single(verb: str, task: Task, argv: Sequence[str], check: Check | None) -> 
 
 def _sweep(verb: str, argv: Sequence[str], check: Check | None) -> int:
     """Every job is composed and checked before the first one runs, each in a process of its own."""
-    for word in argv:
-        if word.startswith(("hydra/sweeper=", "hydra/launcher=")):
-            raise DiffkitError(f"{word}: jobs run one after the other, here; conf/sweep.yaml is for W&B's sweeps.")
     sweep, refused = Sweep(list(sys.argv), prepare(f"diffkit.run.{verb}")), list[DiffkitError]()
 
     def inspect(cfg: DictConfig) -> None:
@@ -142,7 +149,9 @@ def _ready(verb: str, overrides: Sequence[str]) -> Iterator[None]:
         for override in parsed:
             _refuse_choice(override)
             _refuse_target(override)
+            _refuse_unread(override)
         _refuse_repeats(parsed)
+        _refuse_deletions(parsed)
         with saved_choices(read_choices(_run_of(parsed)) if verb != "train" else None):
             yield
 
@@ -162,6 +171,31 @@ def _refuse_target(override: Override) -> None:
     line = override.input_line or ""
     if override.key_or_group.startswith("hydra") and ("_target_" in line or "_logging" in line):
         raise DiffkitError(f"{line} is not allowed: Hydra's own objects are chosen by name alone, as hydra/GROUP=NAME.")
+
+
+def _refuse_unread(override: Override) -> None:
+    """Refuse what would have no effect, and values that read this machine."""
+    line, name = brief(override.input_line), override.key_or_group
+    if not name:
+        raise DiffkitError(f"{line!r} cannot be read: write key=value.")
+    if name.replace("/", ".").partition(".")[0] == "hydra" and not name.startswith(("hydra.searchpath", _PARAMS)):
+        raise DiffkitError(
+            f"{line}: diffkit composes with Hydra, and runs jobs one after the other itself; leave it out."
+        )
+    if re.search(r"(?<!\\)\$\{[^}]*:", str(override.input_line)):
+        raise DiffkitError(
+            f"{line}: a value may read another key, ${{key}}, and nothing of this machine: let the shell put it in."
+        )
+
+
+def _refuse_deletions(parsed: Sequence[Override]) -> None:
+    """An argument of Lightning's or torch's has a default of its own, which nobody sees."""
+    others = {override.key_or_group for override in parsed}
+    for override in parsed:
+        place = override.key_or_group.rpartition(".")[0]
+        known = place.partition(".")[0] in ALLOWED and f"{place}._target_" not in others
+        if override.is_delete() and known and place != "callbacks" and place != "logger":
+            raise DiffkitError(f"{override.key_or_group} cannot be deleted: give it a value instead.")
 
 
 def _refuse_choice(override: Override) -> None:

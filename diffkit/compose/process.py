@@ -34,14 +34,15 @@ def prepare(*modules: str) -> BaseContext:
     return context
 
 
-def start(context: BaseContext, command: Sequence[str]) -> BaseProcess:
+def start(context: BaseContext, command: Sequence[str], environment: Mapping[str, str]) -> BaseProcess:
     """Start the command that this process is, with other arguments: `command` stands in the place of `sys.argv`.
 
     No signal from the terminal reaches it: who starts it passes them on.
     """
     main = sys.modules["__main__"]
     name = None if main.__spec__ is None else main.__spec__.name
-    process: BaseProcess = context.Process(target=_become, args=(name, list(command), dict(os.environ)))  # type: ignore[attr-defined]
+    place = (name, list(command), dict(environment))
+    process: BaseProcess = context.Process(target=_become, args=place)  # type: ignore[attr-defined]
     process.start()
     return process
 

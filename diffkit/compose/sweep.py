@@ -48,6 +48,7 @@ class Sweep:
 
     def __init__(self, command: Sequence[str], processes: BaseContext) -> None:
         self._command, self._processes = list(command), processes
+        self._environment = dict(os.environ)
         self._jobs: list[Job] = []
         self._out: str | None = None
         self._grouped = self._resumable = False
@@ -77,7 +78,7 @@ class Sweep:
 
     def _run(self, overrides: list[str], own: dict[str, str]) -> int:
         command = [*self._bare_command(), *overrides, *(f"{key}={value}" for key, value in own.items())]
-        self._process = start(self._processes, command)
+        self._process = start(self._processes, command, self._environment)
         if self._signal:  # it came while the process was being made
             self._pass_on()
         self._process.join()

@@ -30,3 +30,9 @@ def nearest(name: str, allowed: Iterable[str]) -> str:
     if close:
         return f"did you mean {' or '.join(repr(c) for c in close)}?"
     return f"choose one of: {', '.join(allowed) or '(none is installed)'}"
+
+
+def brief(value: object, length: int = 120) -> str:
+    """A value in so many characters, for a message that stays readable whatever it was given."""
+    text = str(value)
+    return text if len(text) <= length else f"{text[: length - 3]}..."

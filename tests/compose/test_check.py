@@ -23,7 +23,9 @@ MISFITS = {
     "prediction=eps grid=uniform grid.logsnr_min=-20": "prediction Eps does not suit the schedule Cosine with the grid",
     "condition_dropout=[0.1,0.2] conditioner=[class]": "condition_dropout has 2 numbers",
     "grid=logsnr grid.logsnr_max=-15 schedule=linear": "grid's logsnr_max",
-    "optimizer.lr=-1": r"optimizer \(torch.optim.AdamW\) could not be built: .*learning rate",
+    "optimizer.betas=[0.9,1]": r"optimizer \(torch.optim.AdamW\) could not be built: .*beta",
+    "trainer.strategy=fsdp trainer.accelerator=cpu": "trainer.accelerator=cpu trainer.strategy=fsdp cannot be: .*GPU",
+    "trainer.strategy=ddpp": "trainer.strategy=ddpp cannot be",
 }
 
 

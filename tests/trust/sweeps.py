@@ -129,7 +129,7 @@ def one_process(patch: Any) -> None:
     class Here:
         """A job that runs in the sweep's own process."""
 
-        def __init__(self, processes: Any, command: list[str]) -> None:
+        def __init__(self, processes: Any, command: list[str], environment: Any) -> None:
             self._command, self.exitcode = command, 0
 
         def join(self) -> None:

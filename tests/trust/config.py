@@ -1,0 +1,316 @@
+"""Overrides with mistakes in them, in a command and in one job of a sweep; and configs that must have none."""
+
+import multiprocessing
+import re
+import shlex
+from collections.abc import Iterator
+from contextlib import chdir
+from dataclasses import fields, make_dataclass
+from functools import cache
+from random import Random
+from time import perf_counter
+from typing import Any
+
+import pytest
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig
+from pages import PAGES, ROOT, blocks, commands
+
+from diffkit import compose
+from diffkit.compose.registry import registry
+from diffkit.core.errors import DiffkitError
+from diffkit.testing import combinations
+from trust.command import diffkit, refused
+from trust.mutation import mutation
+from trust.row import Trial, expect, row
+
+FAULTS = {
+    "+task.warmpu=5": "did you mean 'warmup'",
+    "optimizer.lrr=1": "did you mean 'lr'",
+    "optimizer.lr=fast": "optimizer.lr=fast",
+    "optimizer.lr=-1": "above 0",
+    "optimizer.lr=nan": "a finite number, above 0",
+    "trainer.max_steps=2.5": "a whole number, at least 1",
+    "trainer.max_steps=1e30": "a whole number, at least 1",
+    "compile=maybe": "true or false",
+    "trainer=5": "the name of one choice",
+    "optimizer.lr=null": "optimizer.lr=null",
+    "~optimizer.lr": "cannot be deleted",
+    "denoiser=resnettt": "dit, egnn, mlp",
+    "seed=${nope}": "'nope' not found",
+    "grid.steps=1 grid.steps=2": "given twice",
+    "trainer.max_steps=[1,2]": "a whole number, at least 1",
+    "denoiser.multipliers=[1,": "cannot be read",
+    "name=${oc.env:HOME}": "nothing of this machine",
+    "+unknown.key=1": "no key 'unknown'",
+    "++grid.stepz=3": "did you mean 'steps'",
+    "sampelr=ddim": "did you mean 'sampler'",
+    "sampler=dimm": "did you mean 'ddim'",
+    "+sampler=ddim": "without +",
+    "callbacks=[savin]": "did you mean 'saving'",
+    "callbacks.saving.evry=3": "did you mean 'every'",
+    "trainer.max_step=5": "did you mean 'max_steps'",
+    "experiment=digit_mlp": "did you mean 'digits_mlp'",
+    "guidance.cgf.scale=2": "did you mean 'cfg'",
+    "hydra.run.dir=elsewhere": "leave it out",
+    "=1": "cannot be read",
+    f"denoiser.multipliers=[{'1,' * 20_000}": "cannot be read",
+}
+"""Overrides, and words of what must be said of them; the first seventeen are those that bare Hydra was tried with."""
+TYPOS = 10
+
+
+@row(
+    "O1",
+    fault="unknown key, +typo, deleted key, unknown option or part",
+    required="exit 2, at most 3 near names, the right one for 90 % of typos; nothing written",
+    bare="14/17 accepted (YAML), 6/17 (typed)",
+    full=10,
+    small=1,
+)
+def mistakes(trial: Trial) -> None:
+    lines = list(FAULTS)[trial.number :: 10]
+    with chdir(trial.folder):
+        for line in lines:
+            said = _refusal(line.split(" "))
+            expect(said is not None, f"{line[:80]} is accepted")
+            expect(FAULTS[line] in said and len(said) < 1500, f"{line[:80]}: {said:.1500}")
+        right = sum(_told(key, typo) for key, typo in _typos(trial.random))
+    expect(right >= 0.9 * TYPOS, f"only {right} of {TYPOS} typos are told the right name")
+    if trial.number > 0:
+        refused(diffkit("train", *lines[-1].split(" "), cwd=trial.folder), FAULTS[lines[-1]])
+    expect(not list(trial.folder.iterdir()), "something was written")
+
+
+def _refusal(overrides: list[str]) -> str | None:
+    """What is said of a mistake; None if there is said to be none."""
+    try:
+        compose(overrides)
+    except DiffkitError as error:
+        return str(error)
+    return None
+
+
+def _typos(random: Random) -> Iterator[tuple[str, str]]:
+    """Keys, and what slips of the fingers make of them: a letter left out, doubled, or two swapped."""
+    for _ in range(TYPOS):
+        key = random.choice(_keys())
+        place, dot, name = key.rpartition(".")
+        i = random.randrange(len(name) - 1)
+        slips = [name[:i] + name[i + 1 :], name[: i + 1] + name[i:], name[:i] + name[i + 1] + name[i] + name[i + 2 :]]
+        yield key, place + dot + random.choice([slip for slip in slips if slip != name])
+
+
+def _told(key: str, typo: str) -> bool:
+    said = _refusal([f"{typo}=1"])
+    expect(said is not None, f"{typo}=1 is accepted")
+    names = re.findall(r"'(\w+)'", said.partition("did you mean")[2])
+    expect(len(names) <= 3, f"{typo}: {said}")
+    return key.rpartition(".")[2] in names
+
+
+@cache
+def _keys() -> tuple[str, ...]:
+    """Every key of the default config, dotted, whose name is longer than a letter."""
+
+    def below(node: DictConfig, place: str = "") -> Iterator[str]:
+        for name, value in node.items():
+            if isinstance(value, DictConfig) and len(value):
+                yield from below(value, f"{place}{name}.")
+            elif not str(name).startswith("_") and len(str(name)) > 1:
+                yield f"{place}{name}"
+
+    return tuple(below(compose()))
+
+
+@mutation("Hydra's own word is taken for it", "O1", said="is accepted")
+def unchecked(patch: Any) -> None:
+    from diffkit.compose import hydra
+
+    patch.setattr(hydra, "validate", lambda cfg, verb: None)
+
+
+SWEPT = {
+    "grid.steps=3,-1": "grid.steps=-1",
+    "sampler=ddim,dimm": "did you mean 'ddim'",
+    "denoiser=mlp,set_transformer": "set_transformer",
+    "condition_dropout=0.1,2": "condition_dropout=2",
+    "data=digits,moons": "conditioner=text",
+}
+
+
+@row(
+    "O4",
+    fault="a mistake in one job of a sweep",
+    required="reported before the first job starts",
+    bare="at that job",
+    full=5,
+    small=1,
+)
+def mistake_in_a_sweep(trial: Trial) -> None:
+    from diffkit.cli import _VERBS
+    from diffkit.compose import hydra, sweep
+
+    line = trial.pick(list(SWEPT))
+    started: list[Any] = []
+
+    def start(*command: Any) -> Any:
+        started.append(command)
+        raise DiffkitError("a job was started")
+
+    with chdir(trial.folder), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(hydra, "prepare", lambda *modules: multiprocessing.get_context("spawn"))
+        patch.setattr(sweep, "start", start)
+        try:
+            _VERBS["train"](["-m", line, "out=jobs"])
+            said = "nothing"
+        except DiffkitError as error:
+            said = str(error)
+    expect(not started, f"{line}: a job was started")
+    expect(SWEPT[line] in said, f"{line}: {said}")
+    expect(not list(trial.folder.iterdir()), "something was written")
+
+
+@mutation("jobs are not checked beforehand", "O4", said="a job was started")
+def found_at_the_job(patch: Any) -> None:
+    from diffkit.compose import hydra
+
+    patch.setattr(hydra, "_checked", lambda cfg, verb, check: None)
+
+
+MISFITS = {
+    "sampler=ddpm sampler.variance=learned": ("reverse variance", "learn_variance=true"),
+    "codec=vae": ("vae", "task=autoencoder"),
+    "data=moons": ("conditioner=text", "data=moons"),
+    "data=gaussians conditioner=[class]": ("conditioner=class", "data=gaussians"),
+    "data=moons denoiser=unet conditioner=[]": ("unet", "shape"),
+    "trainer.strategy=fsdp trainer.accelerator=cpu": ("fsdp", "GPU"),
+    "denoiser=egnn conditioner=[]": ("egnn", "shape"),
+    "prediction=eps grid=uniform grid.logsnr_min=-20": ("Eps", "Cosine"),
+    "grid=logsnr grid.logsnr_max=-15 schedule=linear": ("grid", "schedule"),
+    "condition_dropout=[0.1,0.2]": ("condition_dropout has 2 numbers", "conditioner"),
+    "denoiser=dit denoiser.patch=3": ("dit", "patch"),
+    "data=moons conditioner=[] denoiser=mlp guidance=[static_threshold]": ("static_threshold", "lowest"),
+}
+"""Pairs that cannot work, and words for both."""
+
+
+@row(
+    "O3",
+    fault="combinations that cannot work",
+    required="refused before the data are touched, in 5 s, naming both; every pair of parts trains or is refused",
+    bare="not measured",
+    full=100,
+    small=1,
+)
+def misfits(trial: Trial) -> None:
+    from diffkit.compose.check import refuse_misfits
+
+    line = trial.pick(list(MISFITS))
+    cfg, before = compose(line.split(" ")), perf_counter()
+    data = registry().load("data", cfg.data._part_)
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("prepare_data", "setup", "reference"):
+            patch.setattr(data, name, _touched)
+        try:
+            refuse_misfits(cfg)
+            said = None
+        except DiffkitError as error:
+            said = str(error)
+    seconds = perf_counter() - before
+    expect(said is not None, f"{line} was not refused")
+    expect(all(word in said for word in MISFITS[line]), f"{line}: {said}")
+    expect(seconds <= 5, f"{line}: refused after {seconds:.1f} s")
+    trial.figure("slowest refusal in s", seconds)
+    for pair in _pairs()[trial.number :: 100]:
+        _trains_or_is_refused(dict(pair))
+
+
+def _touched(*arguments: Any) -> None:
+    raise AssertionError("the data were read")
+
+
+@cache
+def _kinds() -> dict[str, list[str]]:
+    return combinations.choices(*combinations.TRAINING, *combinations.SAMPLING)
+
+
+@cache
+def _pairs() -> list[list[tuple[str, str]]]:
+    return sorted(map(sorted, combinations.pairs(_kinds())))
+
+
+SIMPLE = {
+    "codec": "identity", "conditioner": "-", "denoiser": "mlp", "prediction": "v", "schedule": "cosine",
+    "density": "uniform", "weighting": "unit", "sampler": "ddim", "grid": "uniform", "guidance": "-",
+}  # fmt: skip
+
+
+def _trains_or_is_refused(pair: dict[str, str]) -> None:
+    """With the data that the pair has, or else with some that it is for, if there are any."""
+    for data in [pair["data"]] if "data" in pair else ["digits", "moons", "shapes", "plane"]:
+        choice = {"data": data, **SIMPLE, **pair}
+        try:
+            combinations.sample(combinations.train(choice), choice)
+            return
+        except DiffkitError as error:
+            expect(len(str(error)) < 1000 and "\n" not in str(error), f"{pair}: {error}")
+
+
+@mutation("parts are not held against each other", "O3", said="was not refused")
+def unfitted(patch: Any) -> None:
+    from diffkit.compose import check
+
+    patch.setattr(check, "skeleton", lambda cfg: None)
+
+
+@row(
+    "O5",
+    fault="a config that is shipped or documented",
+    required="passes diffkit check",
+    bare="not measured",
+    full=80,
+    small=2,
+)
+def shipped(trial: Trial) -> None:
+    from diffkit.compose.check import refuse_misfits
+
+    overrides = trial.pick(_shipped())
+    elsewhere = any(re.match(r"[+]?(resume|[\w.]+\.(run|folder|file|shards|path|dataset))=", o) for o in overrides)
+    try:
+        cfg = compose(overrides)
+        if not elsewhere:  # else it needs what its reader has
+            refuse_misfits(cfg)
+    except DiffkitError as error:
+        expect(False, f"{' '.join(overrides)}: {error}")
+
+
+@cache
+def _shipped() -> list[list[str]]:
+    """The overrides of every experiment, and of every command of a page that is not there to fail."""
+    found = [[f"experiment={file.stem}"] for file in sorted(ROOT.glob("**/conf/experiment/*.yaml"))]
+    for page in PAGES:
+        for block in blocks(page):
+            shown = [] if block.action == "fails" or block.language != "console" else commands(block.code or "")
+            found += [jobs for command, _ in shown for jobs in _overrides(command)]
+    return found
+
+
+def _overrides(command: str) -> list[list[str]]:
+    """Those of each run of a command; none if it is no `train` or `check`, or has a flag."""
+    words = shlex.split(command, comments=True)
+    rest = [word for word in words[2:] if word not in ("-m", "--no-scan")]
+    if words[:2] not in (["diffkit", "train"], ["diffkit", "check"]) or any(
+        w.startswith(("-", "|", ">")) for w in rest
+    ):
+        return []
+    return [list(job) for job in BasicSweeper.split_arguments(OverridesParser.create().parse_overrides(rest), None)[0]]
+
+
+@mutation("a key has another name, and the presets do not know", "O5", said="no key 'name'")
+def renamed(patch: Any) -> None:
+    from diffkit.compose.keys import VERBS
+
+    known = [(f.name, f.type) for f in fields(VERBS["train"]) if f.name != "name"]
+    patch.setitem(VERBS, "train", make_dataclass("Train", known))
