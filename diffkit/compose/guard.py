@@ -155,10 +155,10 @@ if sys.platform != "win32":
             if done:
                 return
             passed = time.monotonic() - started
-            if limit is not None and passed >= limit:
-                raise Overdue(f"it takes longer than {limit:g} s to load; {SECONDS}=60 would give it a minute")
             if _resident() - memory > _MEMORY:
                 raise Overdue(f"it takes more than {_MEMORY:g} GB of memory to load")
+            if limit is not None and passed >= limit:
+                raise Overdue(f"it takes longer than {limit:g} s to load; {SECONDS}=60 would give it a minute")
             if passed >= slow and not announced:
                 announced = True
                 announce()
