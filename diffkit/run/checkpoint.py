@@ -3,6 +3,7 @@
 import os
 import shutil
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -17,6 +18,9 @@ from torch import Tensor, nn
 from diffkit.core.errors import DiffkitError, RunFailed
 
 SUFFIX = ".ckpt"
+LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
+PARTIAL = ".partial.tmp"
+"""The one that is being written: a run that was killed leaves one at most, and the next save is over it."""
 TRIAL = "trial"
 """The options with which `Checkpoints` saves nothing."""
 _MARK = "diffkit sha256 {digest} step {step:012d}"
@@ -27,14 +31,16 @@ _CHUNK = 1 << 20
 class Checkpoints(CheckpointIO):
     """Lightning's way to and from the disk.
 
-    A checkpoint is written beside its place, synced, and moved there in one step; its digest is the comment of the
-    archive that `torch.save` writes, so that a file says by itself whether it is whole. Loading builds tensors and
-    plain values alone, and so does saving: anything else is refused with its place.
+    A checkpoint is written beside its place, synced, and moved there in one step; `last.ckpt` becomes `previous.ckpt`
+    just before, so that there is a whole one at every moment. Its digest is the comment of the archive that
+    `torch.save` writes, so that a file says by itself whether it is whole. Loading builds tensors and plain values
+    alone, and so does saving: anything else is refused with its place.
     """
 
     def __init__(self) -> None:
         self.busy = False
         """Whether it is writing, which a second Ctrl-C should not interrupt."""
+        self._saved = False
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         """Write a checkpoint, or with `TRIAL` for options see only whether that could be done.
@@ -45,21 +51,24 @@ class Checkpoints(CheckpointIO):
         if storage_options == TRIAL:
             return
         path = Path(path)
-        temporary = path.with_name(f".{path.name}-{os.getpid()}")
+        temporary = path.with_name(PARTIAL)
         self.busy = True
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             torch.save(content, temporary)
             _seal(temporary, int(content.get("global_step", 0)))
+            if path.name == LAST and (self._saved or _whole(path)):  # a damaged one must not replace the one before it
+                os.replace(path, path.with_name(PREVIOUS))
             os.replace(temporary, path)
+            self._saved = self._saved or path.name == LAST
             _sync_folder(path.parent)
         except (OSError, RuntimeError) as error:
-            size = temporary.stat().st_size if temporary.exists() else 0
             temporary.unlink(missing_ok=True)
             free = shutil.disk_usage(path.parent).free if path.parent.exists() else 0
+            cause = (error.strerror if isinstance(error, OSError) else None) or " ".join(str(error).split())[:200]
             raise RunFailed(
-                f"cannot write the checkpoint {path} ({size:,} bytes written, {free:,} free): {error};"
-                " the one before it is intact"
+                f"cannot write the checkpoint {path}: it needs {_bytes(content):,} bytes, {free:,} are free ({cause});"
+                " what was saved before is intact: make room, then resume the run"
             ) from error
         finally:
             self.busy = False
@@ -144,6 +153,13 @@ def _refuse_packed(path: Path) -> None:
             raise DiffkitError(f"the checkpoint {path} is refused: it would unpack to more bytes than it has")
 
 
+def _whole(path: Path) -> bool:
+    try:
+        return verify(path) >= 0
+    except DiffkitError:
+        return False
+
+
 def step_of(path: Path) -> int:
     """The step that a checkpoint's end names, without a look at the rest; -1 if it names none."""
     try:
@@ -182,6 +198,21 @@ def _key(key: Any, where: str) -> Any:
 
 def _named(value: Any) -> str:
     return f"{type(value).__module__}.{type(value).__qualname__}"
+
+
+def _bytes(content: Any) -> int:
+    """The size of all tensors, each of which is written once."""
+    found: dict[int, int] = {}
+
+    def look(value: Any) -> None:
+        if isinstance(value, Tensor):
+            found[value.untyped_storage().data_ptr()] = value.untyped_storage().nbytes()
+        elif isinstance(value, (Mapping, list, tuple)):
+            for child in value.values() if isinstance(value, Mapping) else value:
+                look(child)
+
+    look(content)
+    return sum(found.values())
 
 
 def _base(value: Any) -> Any:

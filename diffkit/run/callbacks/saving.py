@@ -1,8 +1,6 @@
 """Saving: the newest state, the one before it, and the best."""
 
 import math
-import os
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -70,8 +68,6 @@ class Saving(Callback):
         path = Path(trainer.default_root_dir) / "checkpoints" / f"{name}.ckpt"
         if name == "last":
             self._saved = task.updates
-            if trainer.is_global_zero:
-                keep(path, path.with_name("previous.ckpt"))
         trainer.save_checkpoint(path)
 
 
@@ -84,16 +80,3 @@ def check_weights(task: Task) -> None:
             f"the weights are not finite after update {task.updates}: the run stops and its last good checkpoint stays;"
             " try a lower optimizer.lr, a longer task.warmup, or trainer.gradient_clip_val=1"
         )
-
-
-def keep(path: Path, other: Path) -> None:
-    """Let `other` be what `path` is now; at no moment is either missing that was there before."""
-    if not path.exists():
-        return
-    temporary = other.with_name(f".{other.name}-{os.getpid()}")
-    temporary.unlink(missing_ok=True)
-    try:
-        os.link(path, temporary)
-    except OSError:  # a file system without links
-        shutil.copyfile(path, temporary)
-    os.replace(temporary, other)
