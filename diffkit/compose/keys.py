@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from diffkit.core.types import Count, Fraction, Length, Natural
+from diffkit.core.types import Count, Fraction, Length, Natural, Positive
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,8 @@ class Train:
     """Steps between previews; 0 for none."""
     samples: Natural
     """How many samples are drawn at the end."""
+    timeout: Positive
+    """Seconds that one of several devices may keep the others waiting."""
     group: str | None
     """The sweep that the run belongs to."""
     tags: list[str]

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import monotonic
@@ -9,6 +10,7 @@ from types import FrameType
 from typing import Any
 
 from diffkit.core.errors import DiffkitError
+from diffkit.run.lock import rank
 
 SIGNALS = tuple(s for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1") if (s := getattr(signal, name, None)))
 TWICE = 2.0
@@ -67,6 +69,8 @@ class Signals:
         try:
             yield
         except Interrupt:
+            if rank() > 0:  # the first process says it
+                sys.exit(128 + self.number)
             raise Stopped(self.number, where()) from None
 
     def check(self) -> None:

@@ -1,7 +1,6 @@
 """`diffkit train`: from a config to a finished run."""
 
 import os
-import signal
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -23,7 +22,8 @@ from diffkit.core.model import DiffusionModel
 from diffkit.core.noise import key
 from diffkit.run import bundle, closing, resume
 from diffkit.run.callbacks import Preview, Stop
-from diffkit.run.checkpoint import Checkpoints
+from diffkit.run.changes import Changed
+from diffkit.run.checkpoint import Checkpoints, newest
 from diffkit.run.claim import VARIABLE, Place, claimed
 from diffkit.run.evaluate import suiting
 from diffkit.run.folder import RunFolder, write_yaml
@@ -35,10 +35,13 @@ from diffkit.run.precision import resolve
 from diffkit.run.provenance import provenance
 from diffkit.run.quiet import Unprofiled, quiet
 from diffkit.run.records import Recorder, RunInfo
+from diffkit.run.signals import Signals, Stopped
 from diffkit.run.snapshots import digest
 from diffkit.run.status import Status
+from diffkit.run.watch import TIMEOUT, watched
 
 _PREVIEWED = 40
+_UNBEGUN = "before training began; the same command starts it again"
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,7 @@ class Job:
     parts: Parts
     folder: RunFolder
     trainer: Trainer
-    stop: Stop
+    signals: Signals
     loggers: list[Logger]
     point: resume.Point | None
 
@@ -58,35 +61,24 @@ class Job:
         return self.folder.read_config()
 
 
-class Stopped(DiffkitError):
-    """A run that was asked to stop, and can go on from where it is (exit status 128 and the signal's number)."""
-
-    def __init__(self, number: int, folder: RunFolder, step: int) -> None:
-        super().__init__(
-            f"stopped by {signal.Signals(number).name} after update {step}; continue with:"
-            f" diffkit train resume={folder.path}"
-        )
-        self.status = 128 + number
-
-
 def train(cfg: DictConfig, overrides: Sequence[str] = ()) -> Path:
     """Train, draw samples, and return the run's folder.
 
     Everything that can be wrong is checked before training, and a run that does not begin leaves no folder. With
     `cfg.resume` the run named there goes on with its own choices, except those that `overrides` (as they were typed)
     name; `auto` means the one in `cfg.out`, if one began there. Raises `DiffkitError` for a mistake in the config,
-    `RunFailed` for a loss or weights that are not finite, and `Stopped` after a signal.
+    `RunFailed` for a run that fails by itself, and `Stopped` after a signal.
     """
     composed: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
     composed["name"] = composed["name"] or composed["data"]["_part_"].rpartition("/")[2]
-    with quiet(), claimed(composed) as place:
-        choices = place.point.choices(composed, overrides) if place.point else composed
+    with quiet(), Signals() as signals, signals.stopping(lambda: _UNBEGUN), claimed(composed) as place:
+        choices = place.point.choices(composed, overrides) if place.point else resume.fresh(composed)
         choices["trainer"]["precision"] = resolve(choices["trainer"])
         step = place.finished(choices)
         if step:
             print(f"The run in {place.folder.path} has finished: {step} updates; a larger trainer.max_steps goes on.")
         else:
-            _run(_prepare(choices, place))
+            _run(_prepare(choices, place, signals))
     return place.folder.path
 
 
@@ -96,8 +88,9 @@ def _run(job: Job) -> None:
     if rank() == 0:
         Status("running").write(job.folder.path)
     try:
-        _fit(job)
-        _close(job)
+        with job.signals.stopping(lambda: _where(job.folder)):
+            _fit(job)
+            _close(job)
     except BaseException as error:
         end = _ending(error)
         raise
@@ -110,15 +103,32 @@ def _run(job: Job) -> None:
                 replace(end, step=job.parts.task.updates).write(job.folder.path)
 
 
+def _where(folder: RunFolder) -> str:
+    """Where a run was stopped, and how it goes on."""
+    try:
+        step = newest(folder.checkpoints).step
+    except DiffkitError:
+        return f"before an update was saved; the same command with resume=auto out={folder.path} begins it anew"
+    return f"after update {step}; continue with: {_again(folder)}"
+
+
+def _again(folder: RunFolder) -> str:
+    return f"diffkit train resume={folder.path}"
+
+
+def _fail(job: Job, why: str) -> None:
+    """Note in the folder why this process is about to be ended from outside its main thread."""
+    with suppress(DiffkitError):
+        Status("failed", RunFailed.status, job.parts.task.updates, why).write(job.folder.path)
+
+
 def _ending(error: BaseException) -> Status:
     if isinstance(error, DiffkitError):
         return Status("stopped" if isinstance(error, Stopped) else "failed", error.status, error=str(error))
-    if isinstance(error, KeyboardInterrupt):
-        return Status("stopped", 128 + signal.SIGINT, error="interrupted")
     return Status("failed", RunFailed.status, error=f"{type(error).__name__}: {error}")
 
 
-def _prepare(choices: dict[str, Any], place: Place) -> Job:
+def _prepare(choices: dict[str, Any], place: Place, signals: Signals) -> Job:
     """Build and check everything."""
     folder, point = place.folder, place.point
     torch.default_generator.manual_seed(key("init", choices["seed"]))
@@ -135,12 +145,16 @@ def _prepare(choices: dict[str, Any], place: Place) -> Job:
         made["codec"] = digest(codec.state_dict())
     if point:
         resume.refuse_other_data(point, made)
+        resume.refuse_other_tensors(point, parts.task)
         resumed = {"step": point.checkpoint.step, "version": made["version"]}
         made = {**point.saved["diffkit"], "plugins": made["plugins"], "resumed": resumed}
+        changed = [f"after update {point.checkpoint.step}: {change}" for change in point.allowed(choices)]
+        if changed:
+            made["changed"] = [*made.get("changed", []), *changed]
         for line in point.checkpoint.damaged:
             print(f"Warning: {line}; going on from {point.checkpoint.path.name}, step {point.checkpoint.step}")
-    stop = Stop()
-    trainer = _trainer(choices, folder, [stop, _preview(choices, parts, folder)])
+    again = [Changed(point.allowed(choices))] if point else []
+    trainer = _trainer(choices, folder, [*again, _preview(choices, parts, folder, signals), Stop(signals)])
     _check(choices, trainer, parts.task)
     loggers = _loggers(choices, folder, made, point) if rank() == 0 else []
     trainer.loggers = loggers
@@ -149,7 +163,7 @@ def _prepare(choices: dict[str, Any], place: Place) -> Job:
         folder.mark_last()
     if choices["compile"]:
         parts.model.denoiser.compile()
-    return Job(choices, parts, folder, trainer, stop, loggers, point)
+    return Job(choices, parts, folder, trainer, signals, loggers, point)
 
 
 def _loggers(
@@ -162,11 +176,11 @@ def _loggers(
     return build_loggers(choices["logger"] or {}, info)
 
 
-def _preview(choices: dict[str, Any], parts: Parts, folder: RunFolder) -> Preview:
+def _preview(choices: dict[str, Any], parts: Parts, folder: RunFolder, signals: Signals) -> Preview:
     rows = 1000 if len(parts.data.spec.shape) == 1 else _PREVIEWED
     sampling = Sampling(parts.sampler, parts.grid, tuple(parts.guidance))
     columns = closing.showcase(parts.data, sampling.reads(parts.model), rows)
-    return Preview(parts.data, sampling, columns, rows, folder, choices["seed"], choices["preview_every"])
+    return Preview(parts.data, sampling, columns, rows, folder, choices["seed"], choices["preview_every"], signals)
 
 
 def _trainer(choices: dict[str, Any], folder: RunFolder, ours: list[Callback]) -> Trainer:
@@ -199,27 +213,26 @@ def _check(choices: dict[str, Any], trainer: Trainer, task: Task) -> None:
 def _fit(job: Job) -> None:
     """Train; raises `Stopped` if a signal ended it, with the bundle of what was learned so far.
 
-    Raises `RunFailed` if a process that reads the data was killed.
+    Raises `RunFailed` if a process that reads the data was killed, or that of another device.
     """
     checkpoint = str(job.point.checkpoint.path) if job.point else None
+    timeout = float(job.choices.get("timeout", TIMEOUT))
     os.environ[VARIABLE] = str(job.folder.path)
     try:
-        job.trainer.fit(job.parts.task, datamodule=job.parts.data, ckpt_path=checkpoint)  # type: ignore[arg-type]
-    except SystemExit as error:  # Lightning's answer to Ctrl-C
-        raise KeyboardInterrupt from error
+        with watched(job.trainer, timeout, f"continue with: {_again(job.folder)}", lambda why: _fail(job, why)):
+            job.trainer.fit(job.parts.task, datamodule=job.parts.data, ckpt_path=checkpoint)  # type: ignore[arg-type]
     except RuntimeError as error:
         if "DataLoader worker" not in str(error):  # torch has no class for it, and raises it wherever the run is
             raise
         raise RunFailed(
             "a process that reads the data was killed, as by a machine that is out of memory; continue with:"
-            f" diffkit train resume={job.folder.path}"
+            f" {_again(job.folder)}"
         ) from error
     finally:
         os.environ.pop(VARIABLE, None)
     if job.trainer.is_global_zero:
         bundle.save(job.folder.bundle, job.parts.task.ema, job.config(), job.parts.data.spec)
-    if job.stop.number:
-        raise Stopped(job.stop.number, job.folder, job.parts.task.updates)
+    job.signals.check()
 
 
 def _close(job: Job) -> None:

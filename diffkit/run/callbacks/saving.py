@@ -48,10 +48,14 @@ class Saving(Callback):
             self._save(trainer, task, "last")
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Save if this is the best so far."""
+        """Save if this is the best so far; and if a signal has cut it short, since there is no next update to do so."""
         assert isinstance(pl_module, Task)
+        if trainer.sanity_checking:
+            if trainer.should_stop and pl_module.settled and pl_module.updates != self._saved:
+                self._save(trainer, pl_module, "last")
+            return
         value = trainer.callback_metrics.get("val_loss")
-        if value is not None and value.item() < self.best and not trainer.sanity_checking:
+        if value is not None and value.item() < self.best:
             self.best = value.item()
             self._save(trainer, pl_module, "best")
 

@@ -1,54 +1,58 @@
 """Stopping when asked to: the update in progress is finished, then saved, then the run ends."""
 
-import signal
-from types import FrameType
 from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
 
+from diffkit.run.checkpoint import Checkpoints
 from diffkit.run.module import Task
-
-SIGNALS = tuple(s for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1") if (s := getattr(signal, name, None)))
+from diffkit.run.signals import SIGNALS, Signals
 
 
 class Stop(Callback):
-    """Turns signals into an orderly end of training: `number` is then that of the signal, else 0.
+    """Turns signals into an orderly end of training; validation is cut short by them, and drawing at once."""
 
-    A second Ctrl-C interrupts at once. It takes the signals over when training starts, since Lightning's own handler
-    for SIGTERM ends a run without a checkpoint, and gives them back when it ends.
-    """
-
-    def __init__(self) -> None:
-        self.number = 0
-        self._before: dict[signal.Signals, Any] = {}
+    def __init__(self, signals: Signals) -> None:
+        self._signals = signals
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Listen."""
-        try:
-            self._before = {number: signal.signal(number, self._note) for number in SIGNALS}
-        except ValueError:  # not on the main thread, where nobody can send us signals
-            self._before = {}
+        """Lightning has put its own handlers in place."""
+        storage, launcher = trainer.strategy.checkpoint_io, trainer.strategy.launcher
+        if isinstance(storage, Checkpoints):
+            self._signals.saving = lambda: storage.busy
+        if launcher is not None:
+            self._signals.tell = launcher.kill
+        self._signals.listen()
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        """From now on there is something to be finished first; all before, such as encoding the data, can be left."""
+        self._signals.orderly = True
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """End the fit after an update if any device was asked to."""
-        asked = bool(self.number)
+        asked = bool(self._signals.number)
         if trainer.world_size > 1:
             asked = trainer.strategy.reduce_boolean_decision(asked, all=False)
         assert isinstance(pl_module, Task)
         if asked and pl_module.settled:
-            self.number = self.number or int(signal.SIGTERM)
+            self._signals.number = self._signals.number or int(SIGNALS[1])
             trainer.should_stop = True
             trainer.limit_val_batches = 0  # else Lightning would look at the held-out data first
 
-    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Give the signals back."""
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-        self._before = {}
+    def on_validation_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, *loader: int
+    ) -> None:
+        """Leave the rest of the held-out rows out: as after a sanity check, nobody makes anything of the figures."""
+        if self._signals.number:
+            trainer.should_stop, trainer.sanity_checking = True, True
+            raise StopIteration  # ends Lightning's loop over the batches
 
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.number and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        self.number = self.number or number
+    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """As when training starts."""
+        self._signals.listen()
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """What follows can be done again."""
+        self._signals.orderly = False
