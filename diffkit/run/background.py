@@ -13,10 +13,11 @@ LIMIT = 1000
 class Background:
     """Makes calls one after the other on a thread of its own.
 
-    The first one that fails is reported in one line, and the rest are dropped: the run goes on.
+    The first one that fails is reported in one line, which ends with what `instead` says, and the rest are dropped:
+    the run goes on.
     """
 
-    def __init__(self, what: str, instead: str) -> None:
+    def __init__(self, what: str, instead: Callable[[], str]) -> None:
         self._what, self._instead = what, instead
         self._calls: Queue[Callable[[], object] | None] = Queue(LIMIT)
         self._given_up = False
@@ -36,10 +37,10 @@ class Background:
         """Wait for what is left, but not longer than that; whether all was done."""
         end = monotonic() + seconds
         try:
-            self._calls.put(None, timeout=seconds)
+            self._calls.put(None, timeout=0 if self._given_up else seconds)
         except Full:
             self._give_up("it does not answer")
-        self._thread.join(max(0.0, end - monotonic()))
+        self._thread.join(0 if self._given_up else max(0.0, end - monotonic()))
         if self._thread.is_alive():
             self._give_up(f"it was not done after {seconds:g} s")
         return not self._given_up
@@ -56,4 +57,4 @@ class Background:
     def _give_up(self, why: str) -> None:
         if not self._given_up:
             self._given_up = True
-            print(f"{self._what} is off for this run: {why}. {self._instead}", file=sys.stderr)
+            print(f"{self._what} is off for this run: {why}. {self._instead()}", file=sys.stderr)

@@ -1,25 +1,37 @@
 """Weights & Biases: everything a run shows, offline unless the user is logged in; it never costs a run."""
 
+import atexit
 import os
+import sys
 from collections.abc import Mapping
+from contextlib import suppress
+from threading import Thread
 from typing import Any, Literal
 from uuid import uuid4
 
 from PIL.Image import Image
 
 from diffkit.run.background import Background
+from diffkit.run.metrics_file import read
 from diffkit.run.records import Clip, Content, Files, Histogram, Pictures, Recorder, RunInfo, Table
+from diffkit.run.wandb_parts import parts
 
 Mode = Literal["auto", "online", "offline", "disabled"]
+_TIMEOUT = 8.0
+"""Seconds until a server that does not let a run begin is given up."""
 
 
 class Wandb(Recorder):
     """One W&B run for a run; a resumed run continues it under the same id.
 
     Every call is made on a thread of its own, so that a server, or W&B's own process, that refuses or hangs costs a
-    warning and no step. `wait` is how long the end of a run waits for it, in seconds. `mode="auto"` is online if an
-    API key is in the environment or in the netrc file, and offline otherwise; WANDB_MODE in the environment decides
-    over that. Nothing is ever asked.
+    warning and no step. `wait` is how long the end of a run waits for it, in seconds; W&B's process is ended then.
+    `mode="auto"` is online if an API key is in the environment or in the netrc file, and offline otherwise; WANDB_MODE
+    in the environment decides over that. Nothing is ever asked. A run that cannot be online is kept offline, to be
+    sent later, and so is one that goes on from a part that still waits to be sent.
+
+    W&B gets each step once: what it lacks of the steps before a resumed run is taken from `metrics.csv`, and steps
+    that it has are not given to it again.
     """
 
     def __init__(
@@ -28,14 +40,19 @@ class Wandb(Recorder):
         project: str = "diffkit",
         entity: str | None = None,
         mode: Mode = "auto",
-        wait: float = 30.0,
+        wait: float = 20.0,
     ) -> None:
         super().__init__()
+        self._info = info
         self._id = _identity(info)
         self._wait = wait
         self._run: Any = None
-        self._call = Background("W&B", f"Every figure is in {info.folder.metrics}.")
-        self._call(lambda: self._start(info, project, entity, mode))
+        self._last = -1
+        """The last step that W&B has from before."""
+        self._later = ""
+        known = _figures(info)
+        self._call = Background("W&B", lambda: f"Every figure is in {info.folder.metrics}.{self._later}")
+        self._call(lambda: self._start(project, entity, mode, known))
 
     @property
     def name(self) -> str:
@@ -50,7 +67,7 @@ class Wandb(Recorder):
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Log numbers at a step."""
         values = {name: value for name, value in metrics.items() if name != "epoch"}
-        self._call(lambda: self._run.log(values, step=step))
+        self._call(lambda: self._log(values, step or 0))
 
     def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
         """Nothing: the config is there from the start."""
@@ -61,25 +78,76 @@ class Wandb(Recorder):
 
     def close(self, status: int) -> None:
         """Finish the W&B run with the run's exit status."""
+        atexit.unregister(self._abandon)
         self._call(lambda: self._run.finish(exit_code=status))
-        self._call.close(self._wait)
+        if not self._call.close(self._wait):
+            _end_process()
 
-    def _start(self, info: RunInfo, project: str, entity: str | None, mode: Mode) -> None:
+    def _abandon(self) -> None:
+        """Python exits, and nobody has closed this."""
+        self.close(1)
+
+    def _start(self, project: str, entity: str | None, mode: Mode, known: Mapping[int, Mapping[str, float]]) -> None:
+        chosen = _mode() if mode == "auto" else mode
+        before = parts(self._info.folder.wandb, self._id)
+        if chosen == "online" and any(part.waits for part in before):
+            chosen = self._offline("what was logged before this run went on has not been sent yet")
+        try:
+            self._run = self._init(project, entity, chosen, bool(before))
+        except Exception as error:
+            if chosen != "online":
+                raise
+            _end_process()  # else it would hold on to the run's id
+            self._run = self._init(project, entity, self._offline(_said(error)), bool(before))
+        atexit.register(self._abandon)  # before W&B's own hook, which waits for ever
+        online = not self._run.offline
+        self._last = self._run.starting_step - 1 if online else max((part.last for part in before), default=-1)
+        if online and not self._run.disabled:
+            self._later = (
+                " What W&B did not get can be sent as a run of its own:"
+                f" wandb sync --include-online --id {self._id}-2 {self._info.folder.wandb}/*run-*"
+            )
+        for step, values in known.items():
+            if step > self._last:
+                self._run.log(values, step=step)
+
+    def _init(self, project: str, entity: str | None, mode: str, again: bool) -> Any:
         import wandb
 
-        self._run = wandb.init(
+        info = self._info
+        _ignore_folder()
+        wandb.setup(wandb.Settings(silent=True))
+        return wandb.init(
             project=project,
             entity=entity,
-            mode=mode if mode != "auto" else _mode(),
+            mode=mode,  # type: ignore[arg-type]
             dir=str(info.folder.path.resolve()),
             id=self._id,
-            resume="allow",
+            resume="allow" if again else None,
             name=info.name,
             group=info.group,
             tags=list(info.tags) or None,
             config=info.config,
-            settings=wandb.Settings(silent=True, console="off", init_timeout=15, reinit="finish_previous"),
+            settings=wandb.Settings(
+                silent=True,
+                console="off",
+                init_timeout=_TIMEOUT,
+                reinit="finish_previous",
+                disable_git=True,  # a remote's address may hold a token
+            ),
         )
+
+    def _offline(self, why: str) -> Literal["offline"]:
+        command = f"wandb sync {self._info.folder.wandb}/offline-run-*"
+        print(f"W&B is offline for this run: {why}. Send it later with: {command}", file=sys.stderr)
+        return "offline"
+
+    def _log(self, values: Mapping[str, Any], step: int) -> None:
+        """Log at a step, unless W&B had it before; a run's end has new things to say of the step it went on from."""
+        if step > self._last:
+            self._run.log(values, step=step)
+        elif step == self._info.step:
+            self._run.log(values, step=self._last + 1)
 
     def _record(self, name: str, content: Content, step: int) -> None:
         import wandb
@@ -91,13 +159,13 @@ class Wandb(Recorder):
             self._run.log_artifact(artifact)
         elif isinstance(content, Pictures):
             pairs = zip(content.images, content.captions, strict=True)
-            self._run.log({name: [wandb.Image(image, caption=text) for image, text in pairs]}, step=step)
+            self._log({name: [wandb.Image(image, caption=text) for image, text in pairs]}, step)
         elif isinstance(content, Clip):
-            self._run.log({name: wandb.Video(content.path, caption=content.caption)}, step=step)
+            self._log({name: wandb.Video(content.path, caption=content.caption)}, step)
         elif isinstance(content, Histogram):
-            self._run.log({name: _histogram(content)}, step=step)
+            self._log({name: _histogram(content)}, step)
         else:
-            self._run.log({name: wandb.Table(list(content.columns), _cells(content))}, step=step)
+            self._log({name: wandb.Table(list(content.columns), _cells(content))}, step)
 
 
 def _histogram(content: Histogram) -> Any:
@@ -111,6 +179,55 @@ def _cells(table: Table) -> list[list[Any]]:
     import wandb
 
     return [[wandb.Image(cell) if isinstance(cell, Image) else cell for cell in row] for row in table.rows]
+
+
+def _end_process() -> None:
+    """End W&B's own process, and with it the hooks by which Python would wait for it when it exits."""
+    ender = Thread(target=_kill, name="W&B's end", daemon=True)
+    ender.start()
+    ender.join(2)
+
+
+def _kill() -> None:
+    import wandb
+    from wandb.sdk.wandb_setup import singleton
+
+    with suppress(Exception):
+        connection = singleton()._connection
+        if connection is not None and connection._proc is not None:
+            connection._proc._process.kill()
+        wandb.teardown()
+
+
+def _ignore_folder() -> None:
+    """Keep W&B from `wandb/settings` in the current folder, which may name the server that the key is sent to."""
+    from wandb.sdk.wandb_settings import Settings
+
+    Settings.settings_workspace = property(lambda _: os.devnull)  # type: ignore[method-assign,assignment]
+
+
+def _said(error: Exception) -> str:
+    """The first line, without its full stop: others advise what is of no use here."""
+    return str(error).partition("\n")[0].strip(" .") or type(error).__name__
+
+
+def _figures(info: RunInfo) -> dict[int, dict[str, float]]:
+    """The numbers that `metrics.csv` has of the steps before a resumed run; not histograms, a column for each bin."""
+    known: dict[int, dict[str, float]] = {}
+    for row in read(info.folder.metrics).rows if info.step else []:
+        step = int(row["step"])
+        values = {n: float(v) for n, v in row.items() if v and n != "step" and not _is_number(n.rpartition("/")[2])}
+        if step <= info.step and values:
+            known.setdefault(step, {}).update(values)
+    return dict(sorted(known.items()))
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _identity(info: RunInfo) -> str:

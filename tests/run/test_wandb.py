@@ -10,9 +10,9 @@ import pytest
 from diffkit.core.errors import RunFailed
 from diffkit.run.background import Background
 from diffkit.run.wandb import _mode
+from diffkit.run.wandb_parts import Part
 
 from .conftest import Run
-from .wandb_file import records
 
 
 @pytest.fixture(autouse=True)
@@ -30,8 +30,8 @@ def of_kind(folder: Path, kind: str, number: int = 0) -> list[Any]:
     end = monotonic() + 20
     while not any(r.WhichOneof("record_type") == "exit" for r in found) and monotonic() < end:
         sleep(0.1)
-        files = sorted(folder.glob("wandb/offline-run-*/*.wandb"))[number : number + 1]
-        found = [record for file in files if file.stat().st_size for record in records(file)]
+        parts = sorted(folder.glob("wandb/offline-run-*"))[number : number + 1]
+        found = [record for part in parts for record in Part(part).records()]
     return [getattr(r, kind) for r in found if r.WhichOneof("record_type") == kind]
 
 
@@ -100,7 +100,7 @@ def never() -> Iterator[Event]:
 
 
 def test_a_call_that_hangs_holds_nobody_up(never: Event, capsys: pytest.CaptureFixture[str]) -> None:
-    background, start = Background("W&B", "Look elsewhere."), monotonic()
+    background, start = Background("W&B", lambda: "Look elsewhere."), monotonic()
     for _ in range(2000):
         background(never.wait)
     assert not background.close(0.1)
@@ -109,7 +109,7 @@ def test_a_call_that_hangs_holds_nobody_up(never: Event, capsys: pytest.CaptureF
 
 
 def test_a_call_that_fails_is_reported_once(capsys: pytest.CaptureFixture[str]) -> None:
-    background, done = Background("W&B", "Look elsewhere."), []
+    background, done = Background("W&B", lambda: "Look elsewhere."), []
     background(lambda: done.append(1))
     background(lambda: 1 / 0)
     background(lambda: done.append(2))
@@ -119,7 +119,7 @@ def test_a_call_that_fails_is_reported_once(capsys: pytest.CaptureFixture[str]) 
 
 
 def test_all_calls_are_made_in_order() -> None:
-    background, done = Background("W&B", ""), []
+    background, done = Background("W&B", str), []
     for i in range(100):
         background(lambda i=i: done.append(i))
     assert background.close(5) and done == list(range(100))
