@@ -169,7 +169,7 @@ class Registry:
         cls = _import(str(entry), target, not entry.plugin.standard) if isinstance(target, str) else target
         if not isinstance(cls, type):
             raise DiffkitError(f"The {entry} is no class: {target}.")
-        refuse_unfit(str(entry), cls, interface)
+        refuse_unfit(str(entry), cls, interface)  # type: ignore[arg-type]  # a class is hashable
         return cls
 
 

@@ -47,7 +47,7 @@ class Parameter:
 
 def parameters(cls: type[Any]) -> dict[str, Parameter]:
     """The named parameters of a constructor; `*args` and `**kwargs`, as `nn.Module`'s own has, are no keys."""
-    return {parameter.name: parameter for parameter in _named(cls)}
+    return {parameter.name: parameter for parameter in _named(cls)}  # type: ignore[arg-type]  # a class is hashable
 
 
 @cache
