@@ -83,7 +83,7 @@ def _honest() -> None:
     compose(tiny())
 
 
-def _refused(call: Callable[[], object], word: str) -> None:
+def refused(call: Callable[[], object], word: str) -> None:
     from diffkit import DiffkitError
 
     try:
@@ -108,7 +108,7 @@ def _run(target: str, folder: Path) -> None:
     Checkpoints().save_checkpoint({"global_step": 1, "state_dict": {}}, folder / "run/checkpoints/last.ckpt")
     for place in ({"optimizer": _payload(target)}, {"callbacks": {"x": {"a": [_payload(target)]}}}):
         dump(folder / "run/config.yaml", place)
-        _refused(lambda: trained("resume=run", cwd=folder), "is not allowed")
+        refused(lambda: trained("resume=run", cwd=folder), "is not allowed")
 
 
 def _bundle(target: str, folder: Path) -> None:
@@ -121,8 +121,8 @@ def _bundle(target: str, folder: Path) -> None:
     honest = yaml.safe_load((run / "config.yaml").read_text())
     for place in ({"trainer": _payload(target)}, {"denoiser": {**honest["denoiser"], **_payload(target)}}):
         dump(run / "config.yaml", honest | place)
-        _refused(lambda: diffkit.load(run), "is not allowed")
-        _refused(lambda: diffkit.compose([f"run={run}"], "evaluate"), "is not allowed")
+        refused(lambda: diffkit.load(run), "is not allowed")
+        refused(lambda: diffkit.compose([f"run={run}"], "evaluate"), "is not allowed")
 
 
 def _checkpoint(target: str, folder: Path) -> None:
@@ -150,7 +150,7 @@ def _preset(target: str, folder: Path) -> None:
     dump(folder / "conf/x/y.yaml", _payload(target))
     for name, content in places.items():
         dump(folder / f"conf/experiment/{name}.yaml", content, "# @package _global_\n")
-        _refused(lambda name=name: command(f"experiment={name}", "--config-dir", "conf"), "")  # type: ignore[misc]
+        refused(lambda name=name: command(f"experiment={name}", "--config-dir", "conf"), "")  # type: ignore[misc]
 
 
 def _plugin(target: str, folder: Path) -> None:
@@ -167,7 +167,7 @@ def _plugin(target: str, folder: Path) -> None:
         _forgotten(patch)
         diffkit.use(folder / "trust_plugin.py")
         for name in ("trust_a", "trust_b"):
-            _refused(lambda name=name: command(f"experiment={name}"), "")  # type: ignore[misc]
+            refused(lambda name=name: command(f"experiment={name}"), "")  # type: ignore[misc]
     for name in [name for name in sys.modules if name.startswith("trust_presets")]:
         del sys.modules[name]
 
@@ -182,7 +182,7 @@ def _forgotten(patch: pytest.MonkeyPatch) -> None:
 def _sweep(target: str, folder: Path) -> None:
     """A sweep: what it varies comes as overrides."""
     for word in (f"optimizer._target_={target}", f"+hydra.callbacks.x._target_={target}"):
-        _refused(lambda word=word: command(word), "_target_")  # type: ignore[misc]
+        refused(lambda word=word: command(word), "_target_")  # type: ignore[misc]
 
 
 def command(*words: str) -> list[Any]:
