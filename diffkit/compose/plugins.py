@@ -225,16 +225,25 @@ def _gather(hook: str, results: list[object], what: type[T]) -> tuple[T, ...]:
 
 def _refuse_contradictions(plugin: Plugin) -> None:
     """Refuse a name that is offered twice, and presets that are not there."""
-    offered = Counter(f"{c.kind}={c.name}" for c in plugin.components)
-    offered += Counter(f"the kind {k.name!r}" for k in plugin.kinds)
-    offered += Counter(f"the command {c.name!r}" for c in plugin.commands)
-    offered += Counter(f"the bundle {b.name!r}" for b in plugin.bundles)
-    twice = [name for name, count in offered.items() if count > 1]
+    offered = [
+        *(f"{c.kind}={c.name}" for c in plugin.components),
+        *(f"the kind {k.name!r}" for k in plugin.kinds),
+        *(f"the command {c.name!r}" for c in plugin.commands),
+        *(f"the bundle {b.name!r}" for b in plugin.bundles),
+    ]
+    twice = [name for name, count in Counter(offered).items() if count > 1]
     if twice:
         raise DiffkitError(f"it offers {' and '.join(twice)} twice")
     for package in plugin.configs:
-        if "://" not in package and util.find_spec(package.replace("/", ".")) is None:
+        if "://" not in package and not _is_there(package.replace("/", ".")):
             raise DiffkitError(f"diffkit_configs names the package {package!r}, which is not there")
+
+
+def _is_there(package: str) -> bool:
+    try:
+        return util.find_spec(package) is not None
+    except ModuleNotFoundError:  # nor is what it would be in
+        return False
 
 
 def distinct(plugins: Iterable[Plugin]) -> list[Plugin]:

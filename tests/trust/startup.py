@@ -47,7 +47,7 @@ signal.signal(signal.SIGTERM, signal.SIG_IGN)
 warnings.simplefilter("ignore")
 """,
     "takes": "kept = b'x' * 10**8 * {}\n",
-    "devours": "import time\nkept = b'x' * 10**8 * 4 * {}\ntime.sleep(2)\n",
+    "devours": "import time\nkept = []\nfor i in range(4 * {}):\n    kept.append(b'x' * 10**8)\ntime.sleep(2)\n",
 }
 """What entry modules do; the number in the last two makes them take gigabytes."""
 ENDED = {"hangs": "it takes longer than {} s to load", "devours": "GB of memory to load"}
