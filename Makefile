@@ -3,6 +3,7 @@
 # make report verify every part, and put what it says into docs/verify.md
 # make gallery runs the commands of docs/gallery.md, which train for an hour in all, and puts their pictures into it
 # make lint | types | docs   what CI runs besides; make site serves the documentation at http://127.0.0.1:8000
+# make audit  holds what requirements.lock pins against the known vulnerabilities
 #
 # PYTHON (3.11 or newer), VENV and JOBS (of the tests) may be set: make test PYTHON=python3.12 VENV=/tmp/venv JOBS=8
 
@@ -15,7 +16,7 @@ PIP = $(BIN)/python -m pip --disable-pip-version-check install -qq -c constraint
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 export NO_MKDOCS_2_WARNING = 1
 
-.PHONY: demo test report gallery lint types docs site
+.PHONY: demo test report gallery lint types docs site audit
 .DELETE_ON_ERROR:
 
 # One thread in each process: OpenMP's threads spin while they wait for each other, and where anything else runs on the
@@ -46,6 +47,11 @@ docs: $(VENV)/.dev
 
 site: $(VENV)/.dev
 	$(BIN)/mkdocs serve
+
+# Known vulnerabilities of what requirements.lock pins; needs the advisories' service, and says so where it is not there.
+audit: $(VENV)/.torch
+	$(PIP) pip-audit
+	$(BIN)/python .ci/audit.py
 
 # torch goes first and by itself, so that the build pip finds for this machine is kept by what follows.
 $(VENV)/.torch: constraints.txt
