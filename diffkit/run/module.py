@@ -16,11 +16,12 @@ from torch.optim import Optimizer
 
 from diffkit.core.codec import LATENT
 from diffkit.core.data import Augmented, Data, DataSpec, Keeping, texts
-from diffkit.core.errors import DiffkitError, RunFailed
+from diffkit.core.errors import DiffkitError
 from diffkit.core.model import DiffusionModel, Network
 from diffkit.core.noise import generator, key
 from diffkit.core.objective import AdaptiveDensity, TimeDensity, Weighting
 from diffkit.core.types import Batch, Fraction, Natural, Shape
+from diffkit.run.finite import Finite
 from diffkit.run.snapshots import digest
 from diffkit.run.times import everywhere, spread
 
@@ -68,10 +69,12 @@ class Task(LightningModule, ABC):
         self.batches, self.updates, self._at_update = 0, 0, 0
         self.recent: list[tuple[Tensor, Tensor]] = []
         """(loss, log-SNR) of the rows of the last batches, for whoever reports: it takes them and clears the list."""
+        self.finite = Finite()
         self.paused = 0.0
         """Seconds spent on other things than training, for whoever reports its speed."""
         self._dropout = torch.tensor(_dropout(condition_dropout, len(model.conditioners.parts))).reshape(-1, 1)
         self._rates: list[float] = []
+        self._left_out = False
         self._averages: tuple[list[Tensor], list[Tensor]] = ([], [])
         self._fixed: tuple[list[Tensor], list[Tensor]] = ([], [])
 
@@ -130,17 +133,23 @@ class Task(LightningModule, ABC):
         self._rates = [group["lr"] for group in optimizer.param_groups]
         return optimizer
 
+    def on_fit_start(self) -> None:
+        """Have the data's rows encoded: after a checkpoint is loaded, and before the first batch is fetched."""
+        data = self.trainer.datamodule  # type: ignore[attr-defined]
+        changes = isinstance(data, Augmented) and data.augments  # then a row has other latents each time
+        late = self.trainer.strategy.restore_checkpoint_after_setup  # the weights are not those of the checkpoint yet
+        if isinstance(data, Keeping) and not changes and not late:
+            self._keep_latents(data)
+
     def on_train_start(self) -> None:
-        """Encode the data's texts and rows, and pair the average's tensors with the model's, on their own device."""
+        """Encode the data's texts, and pair the average's tensors with the model's, on their own device."""
         self.ema.eval()
         data = self.trainer.datamodule  # type: ignore[attr-defined]
+        self.finite.data, self.finite.place = data, (self.global_rank, self.trainer.world_size)
         if isinstance(data, Data):
             known = cache(partial(texts, data))
             for model in (self.model, self.ema):
                 model.conditioners.prepare(known)
-        changes = isinstance(data, Augmented) and data.augments  # then a row has other latents each time
-        if isinstance(data, Keeping) and not changes:
-            self._keep_latents(data)
         pairs = [(a, p) for a, p in zip(self.ema.parameters(), self.model.parameters(), strict=True) if p.requires_grad]
         self._averages = ([a for a, _ in pairs], [p for _, p in pairs])
         self._fixed = (list(self.ema.buffers()), list(self.model.buffers()))
@@ -159,7 +168,7 @@ class Task(LightningModule, ABC):
         data.keep(LATENT, encode, digest(codec.state_dict()))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """The mean loss of this device's rows; raises `RunFailed` where it is not finite."""
+        """The mean loss of this device's rows; raises `RunFailed` where training is not finite."""
         rows = len(batch["x"])
         u, eps, keep = self.draw(rows)
         t = self.density(self.model.schedule, u)
@@ -172,8 +181,7 @@ class Task(LightningModule, ABC):
             self.density.observe(*everywhere(torch.stack([t, losses.detach().double()], 1)).unbind(1))
         self.recent.append((losses.detach(), logsnr))
         self.batches += 1
-        if loss.device.type == "cpu":
-            check_finite(loss.detach(), self.batches)
+        self.finite.batch(self.batches, losses.detach(), batch["x"])
         return loss
 
     def _mean(self, losses: Tensor, t: Tensor) -> Tensor:
@@ -215,12 +223,19 @@ class Task(LightningModule, ABC):
         optimizer.step(closure=optimizer_closure)
         self.updates += 1
         self._at_update = self.batches
+        if self._left_out:
+            return
         average, weights = self._averages
         decay = min(self.ema_decay, (1 + self.updates) / (10 + self.updates))
         with torch.no_grad():
             torch._foreach_lerp_(average, weights, 1 - decay)
             if self._fixed[0]:
                 torch._foreach_copy_(*self._fixed)
+        self.finite.update(self.updates, average)
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Leave an update out whose gradients are not finite, if there is patience."""
+        self._left_out = self.finite.skips([p for group in optimizer.param_groups for p in group["params"]])
 
     def configure_gradient_clipping(
         self,
@@ -273,15 +288,6 @@ class Task(LightningModule, ABC):
 
 
 _ALL = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.CUDNN_ATTENTION, SDPBackend.MATH]
-
-
-def check_finite(loss: Tensor, batches: int) -> None:
-    """Raise `RunFailed` if a loss is NaN or infinite: going on would only spoil the weights."""
-    if not math.isfinite(loss.item()):
-        raise RunFailed(
-            f"the loss is {loss.item()} at step {batches}: the run stops and its last good checkpoint stays;"
-            " try a lower optimizer.lr, a longer task.warmup, or trainer.gradient_clip_val=1"
-        )
 
 
 def _dropout(chance: float | Sequence[float], conditioners: int) -> list[float]:
