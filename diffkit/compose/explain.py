@@ -16,6 +16,7 @@ from omegaconf.errors import (
     OmegaConfBaseException,
     ValidationError,
 )
+from yaml import MarkedYAMLError
 
 from diffkit.compose.foreign import target_class
 from diffkit.compose.keys import VERBS
@@ -36,6 +37,15 @@ def explained(verb: str) -> Iterator[None]:
         yield
     except (HydraException, OmegaConfBaseException) as error:
         raise DiffkitError(_sentence(error, verb)) from error
+    except MarkedYAMLError as error:
+        raise DiffkitError(_damaged(error)) from error
+
+
+def _damaged(error: MarkedYAMLError) -> str:
+    """Where a preset is no YAML, and why; two values of one key are none."""
+    mark = error.problem_mark
+    place = "a preset" if mark is None else f"{mark.name}, line {mark.line + 1}"
+    return f"{place}, cannot be read: {error.problem or error.context}."
 
 
 def _sentence(error: Exception, verb: str) -> str:

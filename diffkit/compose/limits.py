@@ -46,7 +46,7 @@ TRAINER: dict[str, Any] = {
     "log_every_n_steps": Natural | None,
     "accumulate_grad_batches": Count,
     "gradient_clip_val": NonNegative | None,
-    "devices": Count | _Endless | list[Natural] | Annotated[str, Form(r"auto|\d+(,\d+)*", "auto or 0,1")],
+    "devices": Count | _Endless | list[Natural] | Annotated[str, Form(r"auto|[1-9]\d*|\d+,|\d+(,\d+)+", "auto or 0,1")],
     "num_nodes": Count,
     "reload_dataloaders_every_n_epochs": Natural,
 }

@@ -11,6 +11,7 @@ from uuid import uuid4
 
 from PIL.Image import Image
 
+from diffkit.core.types import Positive
 from diffkit.run.background import Background
 from diffkit.run.metrics_file import read
 from diffkit.run.records import Clip, Content, Files, Histogram, Pictures, Recorder, RunInfo, Table
@@ -40,7 +41,7 @@ class Wandb(Recorder):
         project: str = "diffkit",
         entity: str | None = None,
         mode: Mode = "auto",
-        wait: float = 20.0,
+        wait: Positive = 20.0,
     ) -> None:
         super().__init__()
         self._info = info
