@@ -49,3 +49,5 @@ def _check(archive: ZipFile, size: int) -> None:
         raise ValueError(f"its {size:,} bytes unpack to {unpacked:,}")
     if any(entry.compress_type not in (ZIP_STORED, ZIP_DEFLATED) for entry in archive.infolist()):
         raise ValueError("it is packed in a way that numpy does not")
+    if any(entry.comment for entry in archive.infolist()):  # a length that is damaged hides the entries after it
+        raise ValueError("it has comments, which numpy does not write")

@@ -83,8 +83,8 @@ def _levels(path: Path, where: str, channels: int) -> NDArray[np.float64]:
     if mode is None:
         raise DiffkitError(f"{where}: a .png has 1 or 3 channels, and the data have {channels}: give an .npz file")
     try:
-        with warnings.catch_warnings(), Image.open(path.expanduser(), formats=("PNG",)) as file:
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
+        strict = warnings.catch_warnings(action="error", category=Image.DecompressionBombWarning)
+        with strict, Image.open(path.expanduser(), formats=("PNG",)) as file:
             if file.mode not in ("1", "L", "LA", "P", "RGB", "RGBA"):
                 raise DiffkitError(f"{where} has more than 8 bits a channel, or none of grey, red, green and blue")
             white = Image.new("RGBA", file.size, "white")
