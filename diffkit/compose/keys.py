@@ -30,6 +30,8 @@ class Train:
     """Steps between previews; 0 for none."""
     samples: Natural
     """How many samples are drawn at the end."""
+    patience: Count
+    """How many updates in a row may be not finite: the run stops at the last of them, and skips those before."""
     timeout: Positive
     """Seconds that one of several devices may keep the others waiting."""
     group: str | None

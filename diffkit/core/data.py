@@ -180,6 +180,14 @@ class Scanned(ABC):
         """For each row of all splits in turn, what is wrong with it, or None."""
 
 
+class Numbered(ABC):
+    """What data may be beside that can say which rows a batch had, so that a row that spoils training is named."""
+
+    @abstractmethod
+    def numbers(self, batch: int) -> Sequence[Any]:
+        """The rows of the training split that the given batch has on all devices, in order; none if that is unknown."""
+
+
 class Keeping(ABC):
     """What data may be beside that can keep what is made of each row, so that it is made once."""
 

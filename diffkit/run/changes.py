@@ -15,7 +15,7 @@ NO_CHOICE = ("diffkit", "resume", "out", "allow_change")
 """Keys of a config, saved or composed, that are no choices of the run."""
 SAFE = (
     *("name", "group", "tags", "logger", "compile"),
-    *("sampler", "grid", "guidance", "metric", "samples", "preview_every", "timeout"),
+    *("sampler", "grid", "guidance", "metric", "samples", "preview_every", "timeout", "patience"),
     # how long, on what, and what is measured beside
     *(f"trainer.{key}" for key in ("max_steps", "max_epochs", "max_time", "min_steps", "min_epochs")),
     *(f"trainer.{key}" for key in ("accelerator", "devices", "num_nodes", "strategy", "deterministic", "benchmark")),

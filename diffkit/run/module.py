@@ -66,7 +66,7 @@ class Task(LightningModule, ABC):
         self.density, self.weighting, self.optimizer = density, weighting, optimizer
         self.shape, self.seed = shape, seed
         self.decay, self.warmup, self.ema_decay, self.stratify = decay, warmup, ema, stratify
-        self.batches, self.updates, self._at_update = 0, 0, 0
+        self.batches, self.updates, self._at_update, self._left_out = 0, 0, 0, False
         self.recent: list[tuple[Tensor, Tensor]] = []
         """(loss, log-SNR) of the rows of the last batches, for whoever reports: it takes them and clears the list."""
         self.finite = Finite()
@@ -74,7 +74,6 @@ class Task(LightningModule, ABC):
         """Seconds spent on other things than training, for whoever reports its speed."""
         self._dropout = torch.tensor(_dropout(condition_dropout, len(model.conditioners.parts))).reshape(-1, 1)
         self._rates: list[float] = []
-        self._left_out = False
         self._averages: tuple[list[Tensor], list[Tensor]] = ([], [])
         self._fixed: tuple[list[Tensor], list[Tensor]] = ([], [])
 
@@ -169,8 +168,7 @@ class Task(LightningModule, ABC):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The mean loss of this device's rows; raises `RunFailed` where training is not finite."""
-        rows = len(batch["x"])
-        u, eps, keep = self.draw(rows)
+        u, eps, keep = self.draw(len(batch["x"]))
         t = self.density(self.model.schedule, u)
         # the CPU's flash attention is slow backwards in bf16: a third of a UNet's step (benchmarks/train_speed.py)
         backends = [SDPBackend.MATH] if self.device.type == "cpu" else _ALL

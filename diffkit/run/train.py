@@ -133,6 +133,7 @@ def _prepare(choices: dict[str, Any], place: Place, signals: Signals) -> Job:
     folder, point = place.folder, place.point
     torch.default_generator.manual_seed(key("init", choices["seed"]))
     parts = build(choices)
+    parts.task.finite.patience = choices.get("patience", 1)  # which earlier runs did not have
     if not point:
         refuse_untrained(parts)
     codec = parts.model.codec

@@ -1,5 +1,4 @@
 from pathlib import Path
-from typing import Any
 
 import forks
 import numpy as np
@@ -7,8 +6,6 @@ import pytest
 import torch
 
 from diffkit import DiffkitError
-from diffkit.core.errors import RunFailed
-from diffkit.core.model import DiffusionModel
 from diffkit.run import bundle
 from diffkit.run.checkpoint import Checkpoints, newest
 from diffkit.run.folder import RunFolder
@@ -42,37 +39,6 @@ def test_the_bundle_has_the_averaged_weights(run: Run) -> None:
 def test_the_same_run_twice_has_the_same_bits(run: Run) -> None:
     a, b = (bundle.load(run(f"out={name}")).config["diffkit"]["sha256"] for name in "ab")
     assert a == b
-
-
-def test_a_loss_that_is_not_finite_ends_the_run_and_spoils_nothing(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole, calls = DiffusionModel.loss, 0
-
-    def loss(*args: Any) -> Any:
-        nonlocal calls
-        calls += 1
-        losses, logsnr = whole(*args)
-        return (losses * torch.nan if calls == 6 else losses), logsnr
-
-    monkeypatch.setattr(DiffusionModel, "loss", loss)
-    with pytest.raises(RunFailed, match="the loss is nan at step 6") as failed:
-        run("out=broken")
-    assert failed.value.status == 3
-    assert newest(Path("broken/checkpoints")).step == 3
-    assert not Path("broken/bundle").exists()
-
-
-def test_weights_that_are_not_finite_are_never_written(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    with monkeypatch.context() as patch:
-        patch.setattr(torch.optim.AdamW, "step", _spoil)
-        with pytest.raises(RunFailed, match="weights are not finite after update 1"):
-            run("out=broken", "callbacks.saving.every=1")
-    assert not list(Path("broken/checkpoints").glob("*.ckpt"))
-
-
-def _spoil(self: torch.optim.AdamW, closure: object = None) -> None:
-    closure()  # type: ignore[operator]
-    with torch.no_grad():
-        self.param_groups[0]["params"][0].fill_(torch.nan)
 
 
 @pytest.mark.parametrize(

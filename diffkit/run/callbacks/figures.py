@@ -9,7 +9,7 @@ from torch import Tensor
 
 from diffkit.core.schedule import LOGSNR_LIMIT
 from diffkit.core.types import Count
-from diffkit.run.module import Task, check_finite
+from diffkit.run.module import Task
 from diffkit.run.records import Histogram, log
 
 BINS = 20
@@ -46,7 +46,6 @@ class Figures(Callback):
         sums, counts = _reduce(trainer, sums), _reduce(trainer, counts)
         now, rows = perf_counter() - pl_module.paused, counts.sum().item()
         loss = sums.sum() / counts.sum()
-        check_finite(loss, pl_module.batches)
         values = {
             "loss": loss.item(),
             "lr": trainer.optimizers[0].param_groups[0]["lr"],

@@ -17,7 +17,7 @@ from lightning import LightningDataModule
 from torch import Tensor
 
 from diffkit.core.bad import BadSample, BadSamples, Policy
-from diffkit.core.data import Augmented, Captioned, Data, DataSpec, Keeping, Scanned, batches, rows_of
+from diffkit.core.data import Augmented, Captioned, Data, DataSpec, Keeping, Numbered, Scanned, batches, rows_of
 from diffkit.core.errors import DiffkitError, DiffkitWarning
 from diffkit.core.noise import generator
 from diffkit.core.types import Batch
@@ -38,7 +38,7 @@ TRIES = 100
 R = TypeVar("R")
 
 
-class LoadedData(LightningDataModule, Data, Captioned, Scanned, Keeping):
+class LoadedData(LightningDataModule, Data, Captioned, Scanned, Keeping, Numbered):
     """Rows that are read from where they lie each time they are needed; a subclass says how many there are, and reads.
 
     Training is the same stream of batches as `MemoryData`'s: in an order that is a function of (seed, epoch), from any
@@ -102,6 +102,13 @@ class LoadedData(LightningDataModule, Data, Captioned, Scanned, Keeping):
         for split in get_args(Split):
             self._latents[split] = column, Latents(folder / split, self.count(split), make)
         self._keeps = True
+
+    def numbers(self, batch: int) -> list[Any]:
+        """What `load` is given for a batch's rows; rows that come in turn alone have no numbers."""
+        if streamed(self):
+            return []
+        rows: list[Any] = next(batches(self._epoch, self.count("train"), self.batch_size, batch)).tolist()
+        return rows
 
     def train_dataloader(self) -> Iterable[Batch]:
         """The stream of training batches from the `start`-th on."""

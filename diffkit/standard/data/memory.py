@@ -8,7 +8,7 @@ import torch
 from lightning import LightningDataModule
 from torch import Tensor
 
-from diffkit.core.data import Augmented, Captioned, Data, DataSpec, Keeping, order, rows_of
+from diffkit.core.data import Augmented, Captioned, Data, DataSpec, Keeping, Numbered, order, rows_of
 from diffkit.core.noise import generator
 from diffkit.core.types import Batch
 from diffkit.standard.data.columns import checked
@@ -20,7 +20,7 @@ CHUNK = 256
 """How many rows are made something of at a time."""
 
 
-class MemoryData(LightningDataModule, Data, Captioned, Keeping):
+class MemoryData(LightningDataModule, Data, Captioned, Keeping, Numbered):
     """Columns held in memory, on the model's device.
 
     Training is one stream without end of batches of `batch_size` rows, in an order that is a function of (seed, epoch).
@@ -70,6 +70,11 @@ class MemoryData(LightningDataModule, Data, Captioned, Keeping):
             columns = self._on_device(split)
             made = torch.cat([make(x) for x in columns["x"].split(CHUNK)])
             self._splits[split] = {**columns, column: made.to(columns["x"].device)}
+
+    def numbers(self, batch: int) -> list[int]:
+        """The places of a batch's rows in the training split."""
+        rows: list[int] = next(order(self.seed, len(self._on_device("train")["x"]), self.batch_size, batch)).tolist()
+        return rows
 
     def train_dataloader(self) -> Iterable[Batch]:
         """The stream of training batches from the `start`-th on."""
