@@ -289,4 +289,6 @@ _VERBS: dict[str, Callable[[Sequence[str]], int]] = {
 _COMPOSED = ("train", "sample", "evaluate", "compare", "check")
 
 if __name__ == "__main__":
+    if sys.path[:1] == [os.getcwd()] and not sys.flags.safe_path:
+        sys.path.pop(0)  # where `python -m` puts the current folder, from which nothing is imported
     main()
