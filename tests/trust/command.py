@@ -30,9 +30,10 @@ _active: list[str] = []
 
 
 def tiny(*overrides: str) -> list[str]:
-    """The arguments of `diffkit train` for a tiny run with these overrides."""
+    """The arguments of `diffkit train` for a tiny run with these overrides; another conditioner has its own keys."""
     given = {o.partition("=")[0] for o in overrides}
-    return [*(o for o in TINY if o.partition("=")[0] not in given), *overrides]
+    kept = [o for o in TINY if not ("conditioner" in given and o.startswith("conditioner."))]
+    return [*(o for o in kept if o.partition("=")[0] not in given), *overrides]
 
 
 def diffkit(

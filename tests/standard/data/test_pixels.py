@@ -1,7 +1,5 @@
-"""From a file's bytes to pixels: exact arrays for every kind of picture, and a sentence for what is none."""
+"""From a file's bytes to pixels; for most kinds of picture, and for what is none, `trust.pictures` has the tests."""
 
-import struct
-import zlib
 from collections.abc import Callable
 from io import BytesIO
 from typing import Any
@@ -11,33 +9,13 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from trust.faulty import COLOURS, RGB, encoded
 
 from diffkit.standard.data.pixels import Pictures, Undecodable
-
-COLOURS = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
-RGB = Image.fromarray(COLOURS)
-ROTATED = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
-"""EXIF that says: turn it by 90 degrees to the right."""
-
-
-def encoded(picture: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
-    file = BytesIO()
-    picture.save(file, kind, **options)
-    return file.getvalue()
 
 
 def array(content: bytes, resolution: int = 16, channels: Any = 3, **given: Any) -> NDArray[Any]:
     return Pictures(resolution, channels, **given).decode(content).permute(1, 2, 0).numpy()
-
-
-def chunk(name: bytes, content: bytes) -> bytes:
-    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
-
-
-def bomb(side: int) -> bytes:
-    """A PNG of a hundred bytes that says that it is large."""
-    head = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(b"\0")) + chunk(b"IEND", b"")
 
 
 @pytest.mark.parametrize("kind", ["PNG", "BMP", "PPM", "TIFF"])
@@ -70,13 +48,6 @@ def test_a_grey_picture_of_16_bits_keeps_all_of_them() -> None:
     assert 0 <= smaller.min() < 12 and 243 < smaller.max() <= 255
 
 
-def test_palettes_and_single_bits_become_colours() -> None:
-    few = RGB.quantize(8)
-    assert np.array_equal(array(encoded(few)), np.asarray(few.convert("RGB")))
-    bits = COLOURS[..., 0] > 127
-    assert np.array_equal(array(encoded(Image.fromarray(bits)))[..., 0], bits * 255)
-
-
 @pytest.mark.parametrize("background", [(255, 255, 255), (10, 200, 30)])
 def test_transparent_pictures_lie_on_a_background(background: tuple[int, int, int]) -> None:
     alpha = np.linspace(0, 255, 256).round().astype(np.uint8).reshape(16, 16)
@@ -89,20 +60,6 @@ def test_transparent_pictures_lie_on_a_background(background: tuple[int, int, in
     found = array(encoded(palette, transparency=3), background=background)
     assert clear.any() and (found[clear] == background).all()
     assert np.array_equal(found[~clear], np.asarray(palette.convert("RGB"))[~clear])
-
-
-def test_cmyk_becomes_light() -> None:
-    inks = np.zeros((16, 16, 4), dtype=np.uint8)
-    inks[..., 0], inks[..., 3] = 200, 50
-    found = array(encoded(Image.fromarray(inks, "CMYK"), "TIFF"))
-    wanted = [(255 - 200) * (255 - 50) / 255, 255 - 50, 255 - 50]
-    assert np.abs(found - wanted).max() <= 1
-
-
-def test_a_cameras_orientation_is_applied() -> None:
-    content = encoded(RGB, "JPEG", quality=95, exif=ROTATED)
-    with Image.open(BytesIO(content)) as picture:
-        assert np.array_equal(array(content), np.rot90(np.asarray(picture), -1))
 
 
 def test_the_square_in_the_middle_is_taken() -> None:
@@ -118,33 +75,6 @@ def test_pictures_are_brought_to_size() -> None:
         found = array(content, resolution=8).astype(float)  # the JPEG is decoded at a quarter of its size
         assert np.abs(found - ramp.reshape(8, 8, 8, 8, 3).mean((1, 3))).max() <= 3
     assert (array(encoded(RGB.resize((1, 1)))) == np.asarray(RGB.resize((1, 1)))).all()
-
-
-def test_of_an_animation_the_first_frame() -> None:
-    first, second = RGB.quantize(16), Image.new("P", (16, 16))
-    content = encoded(first, "GIF", save_all=True, append_images=[second])
-    assert np.array_equal(array(content), np.asarray(first.convert("RGB")))
-
-
-GOOD = encoded(RGB)
-FAULTS: dict[str, tuple[bytes, str]] = {
-    "empty": (b"", r"empty \(0 bytes\)"),
-    "web page": (b"<html>404 Not Found</html>", "a web page"),
-    "text": (b"not a picture", "no picture"),
-    "short png": (GOOD[: len(GOOD) // 2], "damaged: image file is truncated"),
-    "short jpeg": (encoded(RGB, "JPEG")[:-100], "damaged: image file is truncated"),
-    "bomb": (bomb(30_000), "more than 89,478,485 pixels"),
-    "small bomb": (bomb(10_000), "more than 89,478,485 pixels"),
-    "32 bits": (encoded(Image.fromarray(np.ones((4, 4), dtype=np.float32)), "TIFF"), "32 bits"),
-    "program": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 4 4\n", "no picture"),
-}
-
-
-@pytest.mark.parametrize("fault", FAULTS)
-def test_what_is_no_picture_is_said_in_a_sentence(fault: str) -> None:
-    content, said = FAULTS[fault]
-    with pytest.raises(Undecodable, match=said):
-        array(content)
 
 
 def test_no_flipped_bit_of_a_png_goes_unnoticed() -> None:
