@@ -37,13 +37,13 @@ def time_limit() -> float | None:
 
 @contextmanager
 def guarded(who: str, limit: float | None = None) -> Iterator[None]:
-    """Run code of `who` as `contained` does; say on stderr that it is slow, or takes much memory.
+    """Run code of `who` without traces in generators, defaults and stdout; say on stderr if it is slow, or takes much.
 
     After `limit` seconds, or above 4 GB, it is broken off by `Overdue`, in the main thread and where the system has
     timers; elsewhere it is announced only.
     """
     before = _resident()
-    with contained(), _watched(who, limit):
+    with _state_kept(), _stdout_kept(), _watched(who, limit):
         yield
     if (taken := _resident() - before) > _LARGE:
         print(f"Warning: {who} takes {taken:.1f} GB of memory to load", file=sys.stderr, flush=True)
@@ -65,7 +65,7 @@ def contained() -> Iterator[None]:
     The global random generators, torch's defaults, the environment, the present folder and the handlers of signals are
     afterwards what they were, and stdout gets nothing.
     """
-    with _state_kept(), _process_kept(), _stdout_kept():
+    with process_kept(), _state_kept(), _stdout_kept():
         yield
 
 
@@ -98,7 +98,8 @@ _SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "S
 
 
 @contextmanager
-def _process_kept() -> Iterator[None]:
+def process_kept() -> Iterator[None]:
+    """Keep the environment, the present folder, and the handlers of signals."""
     variables, folder = dict(os.environ), _folder()
     handlers = {number: signal.getsignal(number) for number in _SIGNALS}
     try:

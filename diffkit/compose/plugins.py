@@ -17,7 +17,7 @@ from typing import TypeVar
 
 import pluggy
 
-from diffkit.compose.guard import contained, filters_kept, guarded, time_limit
+from diffkit.compose.guard import contained, filters_kept, guarded, process_kept, time_limit
 from diffkit.compose.hooks import API, Command, Component, Hooks, Kind, NamedBundle
 from diffkit.compose.installed import Found, PluginWarning, allowed, installed
 from diffkit.core.errors import DiffkitError, nearest
@@ -68,7 +68,8 @@ def load_plugins() -> list[Plugin]:
     strict = os.environ.get("DIFFKIT_STRICT_PLUGINS", "0") not in ("", "0")
     found = installed()
     names, limit = allowed(found), time_limit()
-    plugins = [_installed(one, names, limit) for one in found]
+    with process_kept():
+        plugins = [_installed(one, names, limit) for one in found]
     for plugin in plugins:
         if plugin.error and strict:
             raise DiffkitError(f"The plugin {plugin} could not be loaded: {plugin.error}.")

@@ -122,9 +122,9 @@ def little(patch: pytest.MonkeyPatch) -> None:
 
 @mutation("what a plugin changes is not undone", "P4", said="changed: ['random'")
 def undone(patch):  # type: ignore[no-untyped-def]
-    for what in ("_state_kept", "_process_kept"):
-        patch.setattr(guard, what, nullcontext)
-    patch.setattr(loading, "filters_kept", nullcontext)
+    patch.setattr(guard, "_state_kept", nullcontext)
+    for what in ("process_kept", "filters_kept"):
+        patch.setattr(loading, what, nullcontext)
 
 
 @mutation("what a plugin prints goes where our own goes", "P4", said="stdout begins with: a ")
