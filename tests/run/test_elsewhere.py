@@ -107,6 +107,17 @@ def test_pictures_are_sampled_without_their_folder(of_pictures: tuple[Path, Path
     assert torch.equal(gone.x, here.x) and gone.image() == here.image()
 
 
+def test_a_bundle_alone_reads_no_file_that_its_config_names(
+    of_table: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, file = of_table
+    assert diffkit.load(run).sample(n=2).data.rows is None
+    words = ["evaluate", f"run={run}", METRIC, "n=4", "trainer.accelerator=cpu"]
+    assert called(monkeypatch, *words) == 2
+    assert "data.file must be given" in capsys.readouterr().err
+    assert called(monkeypatch, *words, f"data.file={file}") == 0
+
+
 def test_rows_of_another_table_in_the_file_s_place_are_not_drawn(of_table: tuple[Path, Path]) -> None:
     run, file = with_a_run(of_table[0]), of_table[1]
     assert diffkit.load(run).sample(n=2).data.rows is not None
@@ -133,11 +144,11 @@ def test_penguins_are_drawn_without_their_package(monkeypatch: pytest.MonkeyPatc
 def test_figures_need_the_rows_and_say_where_they_were(
     verb: str, of_table: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run, file = of_table
+    run, file = with_a_run(of_table[0]), of_table[1]
     file.rename(file.with_name("new.csv"))
     assert called(monkeypatch, verb, f"run={run}", METRIC) == 2
     said = capsys.readouterr().err
-    assert f"{run} read from data.file={file}: say where they are now with data.file=..." in said
+    assert f"{run.parent} read from data.file={file}: say where they are now with data.file=..." in said
     assert said.count("\n") == 1
     assert called(monkeypatch, verb, f"run={run}", METRIC, "data.file=no.csv") == 2
     said = capsys.readouterr().err
@@ -145,13 +156,13 @@ def test_figures_need_the_rows_and_say_where_they_were(
 
 
 def test_figures_of_rows_elsewhere_are_the_same(of_table: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    run, file = of_table
+    run, file = with_a_run(of_table[0]), of_table[1]
     command = ["evaluate", f"run={run}", METRIC]
     assert called(monkeypatch, *command) == 0
-    before = (run / "evaluation.json").read_text()
+    before = (run.parent / "evaluation.json").read_text()
     file.rename(file.with_name("new.csv"))
     assert called(monkeypatch, *command, f"data.file={file.with_name('new.csv')}") == 0
-    assert (run / "evaluation.json").read_text() == before
+    assert (run.parent / "evaluation.json").read_text() == before
 
 
 @pytest.mark.parametrize(
