@@ -52,6 +52,20 @@ class Format:
             raise Fault(f"{self.name}: {type(error).__name__}: {error}") from error
 
 
+def refusal(call: Callable[..., object], *given: object) -> str:
+    """What a call is refused with; a `Fault` where it is not, or with another error."""
+    from diffkit.core.errors import DiffkitError
+
+    try:
+        call(*given)
+    except DiffkitError as error:
+        expect(error.status == 2, f"status {error.status}: {error}")
+        return str(error)
+    except Exception as error:
+        raise Fault(f"{type(error).__name__}: {error}") from error
+    raise Fault("it was not refused")
+
+
 class Gone(Exception):
     """The file is damaged, and what it holds is made again."""
 

@@ -1,14 +1,8 @@
 """Small files that mean much: told as that, at once, and without the memory that they ask for."""
 
 import json
-import os
-import resource
-import signal
 import struct
-import sys
 import time
-import traceback
-import warnings
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -20,8 +14,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from trust._fork import forked
+from trust._formats import refusal
 from trust.mutation import mutation
-from trust.row import Missing, Trial, expect, row
+from trust.row import Fault, Trial, expect, row
 
 SECONDS, BYTES = 2.0, 1 << 30
 """What an error may take, beyond what the process has."""
@@ -221,9 +217,14 @@ def bomb(trial: Trial) -> None:
     _loaded()
     path = trial.folder / file
     path.write_bytes(content) if isinstance(content, bytes) else content(path)
-    seconds, grown = _refused(name, lambda: read(path))
-    trial.figure("slowest refusal in s", seconds)
-    trial.figure("most memory in MB", grown / 1e6)
+    try:
+        found = forked(lambda: _measured(lambda: read(path)), SECONDS + 0.4, 3 * BYTES)
+    except Fault as fault:
+        raise Fault(f"{name}: {fault}") from None
+    expect(found["seconds"] <= SECONDS, f"{name}: {found['seconds']:.1f} s")
+    expect(found["bytes"] <= BYTES, f"{name}: {found['bytes']:,} bytes")
+    trial.figure("slowest refusal in s", found["seconds"])
+    trial.figure("most memory in MB", found["bytes"] / 1e6)
 
 
 @cache
@@ -235,50 +236,12 @@ def _loaded() -> None:
         import_module(f"diffkit.standard.data.{module}")
 
 
-def _refused(name: str, read: Callable[[], Any]) -> tuple[float, float]:
-    """Call a reader in a fork, which must raise `DiffkitError`; the seconds and the bytes that it took."""
-    if sys.platform != "linux":
-        raise Missing("needs the memory of a process as Linux tells it")
-    out, into = os.pipe()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of threads that other tests have left
-        pid = os.fork()
-    if not pid:
-        _report(into, read)
-    os.close(into)
-    with os.fdopen(out) as said:
-        answer = said.read()
-    _, status = os.waitpid(pid, 0)
-    how = f"signal {os.WTERMSIG(status)}" if os.WIFSIGNALED(status) else "no answer"
-    expect(answer, f"{name}: the reader ended with {how}")
-    found = json.loads(answer)
-    expect(found["refused"], f"{name}: not refused, but {found['error']}")
-    expect(found["seconds"] <= SECONDS, f"{name}: {found['seconds']:.1f} s")
-    expect(found["bytes"] <= BYTES, f"{name}: {found['bytes']:,} bytes")
-    return float(found["seconds"]), float(found["bytes"])
-
-
-def _report(into: int, read: Callable[[], Any]) -> None:
-    """Be the fork: it is killed after a few seconds, and has no more memory than it may need to show a failure."""
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    signal.setitimer(signal.ITIMER_REAL, SECONDS + 0.4)
-    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (used + 3 * BYTES, resource.RLIM_INFINITY))
+def _measured(read: Callable[[], Any]) -> dict[str, Any]:
+    """In a fork: the error that a reader ends with, its seconds, and the bytes that it took."""
     Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
-    before, start, refused, error = _peak(), time.perf_counter(), False, "it was read"
-    try:
-        from diffkit.core.errors import DiffkitError
-
-        try:
-            read()
-        except DiffkitError:
-            refused = True
-    except BaseException:
-        error = traceback.format_exc()[-600:]
-    seconds = time.perf_counter() - start
-    found = {"refused": refused, "error": error, "seconds": seconds, "bytes": _peak() - before}
-    os.write(into, json.dumps(found).encode())
-    os._exit(0)
+    before, start = _peak(), time.perf_counter()
+    said = refusal(read)
+    return {"said": said, "seconds": time.perf_counter() - start, "bytes": _peak() - before}
 
 
 def _peak() -> int:
@@ -287,7 +250,7 @@ def _peak() -> int:
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
 
 
-@mutation("configs are read without limits", "S7", said="YAML: ")
+@mutation("configs are read without limits", "S7", said="YAML: it ended with signal")
 def unlimited(patch):  # type: ignore[no-untyped-def]
     from omegaconf import OmegaConf
 
