@@ -1,5 +1,6 @@
 """A run's folder: where everything that a run leaves behind is."""
 
+import errno
 import os
 import re
 import shutil
@@ -12,13 +13,16 @@ from typing import Any
 import yaml
 
 from diffkit.compose.plain import read_yaml, sealed
-from diffkit.core.errors import DiffkitError
+from diffkit.core.errors import DiffkitError, RunFailed
 
 LAST = "last"
 _LONGEST = 100
 """The characters of a run's name that its folder has."""
 _TEMPORARY = re.compile(r"\..+-\d+")
 """The name of a file that is being written: its own, and the process's number."""
+
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True)
@@ -112,9 +116,7 @@ class RunFolder:
         for path in (self.path, self.checkpoints, self.snapshots, self.bundle, self.samples):
             if path.is_dir():
                 _check_writable(path)
-                for file in path.iterdir():
-                    if _TEMPORARY.fullmatch(file.name):
-                        file.unlink(missing_ok=True)
+                remove_partial(path)
         if self.metrics.exists() and not os.access(self.metrics, os.W_OK):
             raise DiffkitError(f"cannot write {self.metrics}: allow it, or begin a new run elsewhere with out=...")
 
@@ -184,7 +186,15 @@ def write_bytes(path: Path, content: bytes) -> None:
     except OSError as error:
         with suppress(OSError):
             temporary.unlink()
-        raise DiffkitError(f"cannot write {path}: {error.strerror or error}") from error
+        failed = RunFailed if error.errno in _FULL else DiffkitError
+        raise failed(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def remove_partial(folder: Path) -> None:
+    """Remove the files that a process was writing here when it was killed; for whoever has the folder to itself."""
+    for file in folder.iterdir():
+        if _TEMPORARY.fullmatch(file.name):
+            file.unlink(missing_ok=True)
 
 
 def write_yaml(path: Path, content: dict[str, Any]) -> None:

@@ -22,7 +22,7 @@ from diffkit.run import films, pictures
 from diffkit.run.callbacks import Stop
 from diffkit.run.captions import title
 from diffkit.run.edit import GIVEN, TO
-from diffkit.run.folder import write_yaml
+from diffkit.run.folder import remove_partial, write_yaml
 from diffkit.run.generate import Sampling
 from diffkit.run.lock import locked
 from diffkit.run.logging import record
@@ -64,6 +64,7 @@ def sample(cfg: DictConfig) -> Path:
     out = Path(asked["out"]).expanduser() if asked.get("out") else saved.inside("samples")
     settings = _settings(asked, saved, rows)
     with quiet(), Signals() as signals, signals.stopping(lambda: _KEPT), locked(out):
+        remove_partial(out)
         shards = Shards.of(out, settings)
         predictor = Predictor(saved.model, saved.spec, sampling, rows, shards, settings["seed"], settings["batch_size"])
         _predict(predictor, _trainer(asked, out, signals), asked, data, out, settings)

@@ -222,13 +222,12 @@ def _fit(job: Job) -> None:
     try:
         with watched(job.trainer, timeout, f"continue with: {_again(job.folder)}", lambda why: _fail(job, why)):
             job.trainer.fit(job.parts.task, datamodule=job.parts.data, ckpt_path=checkpoint)  # type: ignore[arg-type]
-    except RuntimeError as error:
+    except (RuntimeError, MemoryError) as error:
         if "DataLoader worker" not in str(error):  # torch has no class for it, and raises it wherever the run is
             raise
-        raise RunFailed(
-            "a process that reads the data was killed, as by a machine that is out of memory; continue with:"
-            f" {_again(job.folder)}"
-        ) from error
+        killed = isinstance(error, RuntimeError)
+        what = "was killed, as by a machine that is out of memory" if killed else "ran out of memory"
+        raise RunFailed(f"a process that reads the data {what}; continue with: {_again(job.folder)}") from error
     finally:
         os.environ.pop(VARIABLE, None)
     if job.trainer.is_global_zero:

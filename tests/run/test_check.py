@@ -1,8 +1,6 @@
 """`diffkit check` reads all of the data, and runs meet bad files as it said they would."""
 
 import json
-import os
-import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,10 +10,9 @@ import torch
 from PIL import Image
 
 from diffkit import compose
-from diffkit.core.errors import DiffkitError, DiffkitWarning, RunFailed
+from diffkit.core.errors import DiffkitError, DiffkitWarning
 from diffkit.run.check import check
 from diffkit.standard.data.digits import Digits
-from diffkit.standard.data.image_folder import ImageFolder
 
 FOLDER = ("data=image_folder", "data.folder=pictures", "data.resolution=4", "data.workers=0", "data.batch_size=8")
 PLAIN = ("conditioner=[]", "guidance=[]")
@@ -85,20 +82,3 @@ def test_a_run_with_a_skipped_file_resumes_to_the_same_weights(pictures: Path, r
     assert (whole / "bundle/model.safetensors").read_bytes() == (part / "bundle/model.safetensors").read_bytes()
     for folder in (whole, part):
         assert len((folder / "bad_samples.jsonl").read_text().splitlines()) == 1
-
-
-def test_a_reader_that_is_killed_ends_the_run_with_a_sentence(
-    pictures: Path, run: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    load, main = ImageFolder.load, os.getpid()
-
-    def dying(data: ImageFolder, split: str, row: int) -> object:
-        if os.getpid() != main and data.trainer is not None:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return load(data, split, row)  # type: ignore[arg-type]
-
-    (pictures / "b/7.png").unlink()
-    monkeypatch.setattr(ImageFolder, "load", dying)
-    given = [key for key in FOLDER if "workers" not in key]
-    with pytest.raises(RunFailed, match=r"a process that reads the data was killed.*diffkit train resume="):
-        run(*given, "data.workers=1", "samples=0")
