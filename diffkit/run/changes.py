@@ -148,7 +148,8 @@ def _default(place: str, node: Mapping[str, Any], key: str) -> Any:
     if kind not in registry().kinds or "_part_" not in node:
         return None
     known = hyperparameters(registry().load(kind, node["_part_"]))
-    return known[key].default if key in known else None
+    default = known[key].default if key in known else None
+    return list(default) if isinstance(default, tuple) else default
 
 
 def _key(override: str) -> str:
