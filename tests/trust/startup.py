@@ -46,8 +46,8 @@ os.chdir("/")
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
 warnings.simplefilter("ignore")
 """,
-    "takes": "kept = b'x' * 10**8 * {}\n",
-    "devours": "import time\nkept = []\nfor i in range(4 * {}):\n    kept.append(b'x' * 10**8)\ntime.sleep(2)\n",
+    "takes": "kept = b'x' * 4 * 10**7 * {}\n",
+    "devours": "import time\nkept = []\nfor i in range(4 * {}):\n    kept.append(b'x' * 4 * 10**7)\ntime.sleep(2)\n",
 }
 """What entry modules do; the number in the last two makes them take gigabytes."""
 ENDED = {"hangs": "it takes longer than {} s to load", "devours": "GB of memory to load"}
@@ -67,7 +67,7 @@ def rude(trial: Trial) -> None:
     site, first = good(trial.folder / "site"), trial.number == 0
     names = list(RUDE) if first else [list(RUDE)[trial.number - 1]]
     for name in names:
-        write(site, name, RUDE[name].replace("{}", "1" if first else "12") + "x = 1\n", version="0.8")
+        write(site, name, RUDE[name].replace("{}", "1" if first else "30") + "x = 1\n", version="0.8")
     watch, limit = ["trust.startup:watch"], {"DIFFKIT_PLUGIN_SECONDS": "1"} if first else {}
     start = perf_counter()
     done = command("plugins", "--json", sites=[site], inject=[*watch, *["trust.startup:little"] * first], **limit)
@@ -115,9 +115,9 @@ def _state() -> dict[str, Any]:
 
 
 def little(patch: pytest.MonkeyPatch) -> None:
-    """Announce and refuse what takes a tenth of the memory."""
-    patch.setattr(guard, "_LARGE", 0.08)
-    patch.setattr(guard, "_MEMORY", 0.3)
+    """Announce and refuse what takes a fraction of the memory."""
+    patch.setattr(guard, "_LARGE", 0.03)
+    patch.setattr(guard, "_MEMORY", 0.1)
 
 
 @mutation("what a plugin changes is not undone", "P4", said="changed: ['random'")
