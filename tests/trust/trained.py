@@ -45,13 +45,14 @@ def composed(overrides: tuple[str, ...]) -> dict[str, Any]:
 def trained(*overrides: str, cwd: Path, parts: Mapping[str, Any] | None = None) -> Path:
     """Train a tiny run in this folder, or resume one with `resume=`; gives the run's folder.
 
-    `parts` are nodes of the config in the place of the composed ones.
+    `parts` are nodes of the config in the place of the composed ones, for a run that begins.
     """
     from omegaconf import OmegaConf
 
     from diffkit.run.train import train
 
-    given = overrides if any(o.startswith("resume=") for o in overrides) else tuple(tiny(*overrides))
+    again = any(o.startswith("resume=") and o != "resume=auto" for o in overrides)
+    given = overrides if again else tuple(tiny(*overrides))
     before = Path.cwd()
     os.chdir(cwd)
     try:
@@ -89,13 +90,17 @@ def watched(cut: int | None = None) -> Iterator[Log]:
 
 
 def in_pieces(cuts: list[int], *overrides: str, cwd: Path, parts: Mapping[str, Any] | None = None) -> tuple[Path, Log]:
-    """A run that is cut short after these numbers of updates, and resumed each time; and what it saw."""
+    """A run that is cut short after these numbers of updates, and resumed each time; and what it saw.
+
+    With `resume=auto` the same overrides begin it and resume it.
+    """
     name, total = "parts", Log()
     for number, cut in enumerate([*cuts, None]):
         with watched(cut) as log:
-            how = [f"resume={name}"] if number else [f"out={name}", *overrides]
+            begin = number == 0 or "resume=auto" in overrides
+            how = [f"out={name}", *overrides] if begin else [f"resume={name}"]
             try:
-                trained(*how, cwd=cwd, parts=None if number else parts)
+                trained(*how, cwd=cwd, parts=parts if begin else None)
             except Cut:
                 pass
             else:
