@@ -27,7 +27,7 @@ def _values() -> dict[str, str]:
     return {name: value for name, value in named.items() if len(value) >= _SHORTEST}
 
 
-def refuse_secrets(config: Mapping[str, Any]) -> None:
+def refuse_secrets(config: Mapping[Any, Any]) -> None:
     """Raise `DiffkitError` for a choice that is a secret: by its key's name, by a variable's value, by its login."""
     _refuse(config, "", _values())
 

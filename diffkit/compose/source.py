@@ -89,7 +89,6 @@ def node(kind: str, name: str, values: Mapping[str, Any] | None = None) -> DictC
         if key in inner:
             config[key] = _made(inner[key][0], key, as_node(value))
         else:
-            _refuse_interpolation(kind, value)
             config[key] = value
     return config
 
@@ -116,12 +115,6 @@ def option(kind: str, name: str) -> DictConfig:
     if inner:
         OmegaConf.update(config, "defaults", ["_self_", *inner], force_add=True)
     return config
-
-
-def _refuse_interpolation(kind: str, value: object) -> None:
-    """What a file says is data: it reads nothing of this machine."""
-    if "${" in str(value):
-        raise DiffkitError(f"The run's config is damaged at {kind!r}: it holds plain values only, not {value!r:.60}.")
 
 
 class RegistrySource(ConfigSource):
