@@ -3,7 +3,6 @@
 import os
 from collections.abc import Callable
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +11,10 @@ import pytest
 import torch
 from PIL import Image
 
-from diffkit.core.bad import BadSample
 from diffkit.core.data import texts
 from diffkit.core.errors import DiffkitError
 from diffkit.core.noise import generator
-from diffkit.standard.data.captions import captions_file, captions_of
+from diffkit.standard.data.captions import captions_file
 from diffkit.standard.data.image_folder import ImageFolder
 from diffkit.standard.data.listing import Packed, listed
 from diffkit.testing import check_data
@@ -123,59 +121,6 @@ def test_a_folder_that_is_of_no_use_is_named(case: str, tmp_path: Path) -> None:
     make, said = REFUSED[case]
     with pytest.raises(DiffkitError, match=said):
         data(make(tmp_path))
-
-
-def test_bad_files_are_named_and_found_by_a_scan(tmp_path: Path) -> None:
-    save(tmp_path, *NAMES)
-    faults = {
-        "empty.png": (b"", "empty"),
-        "page.jpg": (b"<html>", "web page"),
-        "half.png": ((tmp_path / NAMES[0]).read_bytes()[:60], "damaged"),
-    }
-    for name, (content, _) in faults.items():
-        (tmp_path / name).write_bytes(content)
-    (tmp_path / "loop.png").symlink_to("loop.png")
-    (tmp_path / "dangling.png").symlink_to("gone.png")
-    said = {name: fault for name, (_, fault) in faults.items()}
-    said |= {"loop.png": "Too many levels of symbolic links", "dangling.png": "a link to a file that is not there"}
-    found = {Path(bad.place).name: bad.fault for bad in data(tmp_path).scan() if bad}
-    assert found.keys() == said.keys()
-    assert all(said[name] in fault for name, fault in found.items())
-    with pytest.raises(DiffkitError, match=r"(empty|page|half|loop|dangling)\.(png|jpg): it "):
-        list(islice(data(tmp_path).train_dataloader(), 12))
-
-
-def test_a_file_that_goes_while_training_is_a_bad_row(tmp_path: Path) -> None:
-    part = data(save(tmp_path, *NAMES), on_bad="skip")
-    stream = iter(part.train_dataloader())
-    next(stream)
-    for name in files(part, "train")[:1]:
-        (tmp_path / name).unlink()
-    with pytest.raises(DiffkitError, match=r"1 of the 40 rows.*more than the 1%.*there is no such file"):
-        list(islice(stream, 12))
-
-
-BESIDE: dict[str, tuple[bytes, tuple[str, ...] | str]] = {
-    "plain": (b"a cat", ("a cat",)),
-    "mark": (b"\xef\xbb\xbfa cat", ("a cat",)),
-    "lines": ("\u202ea cat\r\n\n  second line \n".encode(), ("\u202ea cat", "second line")),
-    "latin": ("caf\u00e9 cr\u00e8me".encode("latin1"), "x.txt, byte 3 (0xe9): it is not UTF-8"),
-    "latin with mark": (b"\xef\xbb\xbfcaf\xe9", "x.txt, byte 6 (0xe9): it is not UTF-8"),
-    "half a letter": (b"\xed\xa0\x80 cat", "x.txt, byte 0 (0xed): it is not UTF-8"),
-    "nul": (b"a cat\0on a mat", "x.txt, byte 5: there is a NUL"),
-    "empty": (b"", "x.txt: there is no caption in it"),
-    "blank": (b"\xef\xbb\xbf \r\n", "x.txt: there is no caption in it"),
-    "long": (b"a very long prompt " * 5264, (("a very long prompt " * 5264).strip(),)),
-}
-
-
-@pytest.mark.parametrize("case", BESIDE)
-def test_captions_beside_a_picture(case: str) -> None:
-    content, wanted = BESIDE[case]
-    try:
-        assert captions_of(content, "x.txt") == wanted
-    except BadSample as bad:
-        assert isinstance(wanted, str) and str(bad).startswith(wanted)
 
 
 def test_each_picture_has_the_captions_beside_it(tmp_path: Path) -> None:
