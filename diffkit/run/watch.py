@@ -39,7 +39,7 @@ class Watch(Callback):
     alive, the time at which its training last moved, and how often it did.
     """
 
-    def __init__(self, folder: Path, trainer: Trainer, timeout: float, failed: Callable[[str], object]) -> None:
+    def __init__(self, folder: Path, trainer: Trainer, timeout: float, failed: Callable[[str], str]) -> None:
         launcher = trainer.strategy.launcher
         assert isinstance(launcher, _SubprocessScriptLauncher)
         self.verdict = ""
@@ -170,9 +170,7 @@ class Watch(Callback):
     def _leave(self, why: str) -> None:
         """End this process from outside its main thread, which waits for something that will never come."""
         self.kill()
-        if not self._rank:
-            self._failed(why)
-        print(f"Error: {why}", file=sys.stderr, flush=True)
+        print(f"Error: {self._failed(why)}", file=sys.stderr, flush=True)
         shutil.rmtree(self._folder, ignore_errors=True)
         os._exit(RunFailed.status)
 
@@ -197,7 +195,13 @@ def watched(trainer: Trainer, timeout: float, then: str, failed: Callable[[str],
     if not told:
         (folder / "alive").write_bytes(bytes(8 * 3 * launcher.num_processes))
         os.environ[VARIABLE] = str(folder)
-    watch = Watch(folder, trainer, timeout, failed)
+
+    def noted(why: str) -> str:
+        if not told:
+            failed(f"{why}; {then}")
+        return f"{why}; {then}"
+
+    watch = Watch(folder, trainer, timeout, noted)
     trainer.callbacks.append(watch)  # type: ignore[attr-defined]
     try:
         yield
