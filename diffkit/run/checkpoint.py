@@ -4,11 +4,12 @@ import os
 import shutil
 import struct
 from collections.abc import Mapping
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any
+from typing import Any, BinaryIO
 from zipfile import ZipFile
 
 import torch
@@ -55,8 +56,10 @@ class Checkpoints(CheckpointIO):
         self.busy = True
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            torch.save(content, temporary)
-            _seal(temporary, int(content.get("global_step", 0)))
+            with temporary.open("wb") as file, ThreadPoolExecutor(1) as thread:
+                sealed = _Sealed(file, thread)
+                torch.save(content, sealed)  # type: ignore[arg-type]
+                sealed.end(int(content.get("global_step", 0)))
             if path.name == LAST and (self._saved or _whole(path)):  # a damaged one must not replace the one before it
                 os.replace(path, path.with_name(PREVIOUS))
             os.replace(temporary, path)
@@ -234,19 +237,44 @@ def _step(mark: bytes) -> int:
     return int(number) if mark.startswith(b"diffkit sha256 ") and number.isdigit() else -1
 
 
-def _seal(path: Path, step: int) -> None:
-    """Make the digest of an archive its comment: the last two bytes of a zip file count the comment's."""
-    digest = sha256()
-    with path.open("r+b") as file:
-        end = os.fstat(file.fileno()).st_size - 2
-        while file.tell() < end:
-            digest.update(file.read(min(_CHUNK, end - file.tell())))
-        if file.read() != b"\0\0":
+class _Sealed:
+    """A file for `torch.save` that makes the digest of the archive its comment.
+
+    The digest is made on `thread` while the same bytes are written, so that it takes no time of its own. The last two
+    bytes of a zip file count its comment's: they are held back.
+    """
+
+    def __init__(self, file: BinaryIO, thread: Executor) -> None:
+        self._file, self._thread = file, thread
+        self._digest, self._held = sha256(), b""
+
+    def write(self, data: Any) -> int:
+        """Write bytes, but for the last two."""
+        view = memoryview(data).cast("B")
+        if len(view) < _CHUNK:
+            whole = self._held + bytes(view)
+            view, self._held = memoryview(whole[:-2]), whole[-2:]
+            self._digest.update(view)
+            self._file.write(view)
+            return len(data)
+        self._digest.update(self._held)
+        self._file.write(self._held)
+        digested = self._thread.submit(self._digest.update, view[:-2])
+        self._file.write(view[:-2])
+        self._held = bytes(view[-2:])
+        digested.result()
+        return len(data)
+
+    def flush(self) -> None:
+        """Nothing: `end` does."""
+
+    def end(self, step: int) -> None:
+        """Write the comment, and wait until all of it is on the disk."""
+        if self._held != b"\0\0":
             raise RuntimeError("torch.save wrote an archive of an unknown form")
-        file.seek(end)
-        file.write(_mark(digest, step))
-        file.flush()
-        os.fsync(file.fileno())
+        self._file.write(_mark(self._digest, step))
+        self._file.flush()
+        os.fsync(self._file.fileno())
 
 
 def _sync_folder(path: Path) -> None:
