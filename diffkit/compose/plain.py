@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 
 from diffkit.compose.foreign import check_config
+from diffkit.compose.formats import CONFIG, refuse_newer
 from diffkit.core.errors import DiffkitError
 
 LARGEST = 1 << 20
@@ -18,7 +19,7 @@ _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # of libyaml, eigh
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """A YAML file of plain values; raises `DiffkitError` for anything else, and for one that was changed since.
+    """A YAML file of plain values; raises `DiffkitError` for anything else, for one that was changed, or is too new.
 
     A file is data: what it says is never interpolated, so that it cannot read this machine's environment.
     """
@@ -37,6 +38,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise _not_plain(str(path), error) from error
     if not isinstance(values, dict):
         raise DiffkitError(f"{path} is damaged: it should hold keys and values")
+    made = values.get("diffkit")
+    refuse_newer(path, made.get("format") if isinstance(made, dict) else None, CONFIG)
     _refuse_more(values, path, "")
     try:
         check_config(values)

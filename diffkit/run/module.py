@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.optim import Optimizer
 
+from diffkit.compose.formats import CHECKPOINT
 from diffkit.core.codec import LATENT
 from diffkit.core.data import Augmented, Data, DataSpec, Keeping, texts
 from diffkit.core.errors import DiffkitError
@@ -274,7 +275,7 @@ class Task(LightningModule, ABC):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the counts that the random numbers and the learning rate are functions of."""
-        checkpoint["diffkit"] = {"batches": self.batches, "updates": self.updates}
+        checkpoint["diffkit"] = {"format": CHECKPOINT, "batches": self.batches, "updates": self.updates}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take the counts up again; the data go on after the batches that were consumed."""

@@ -10,17 +10,17 @@ from typing import Any
 from torch import Tensor
 
 import diffkit
+from diffkit.compose.formats import CONFIG
 from diffkit.compose.recorded import record
 from diffkit.core.data import Data
 
-FORMAT = 1
 _LIBRARIES = ("torch", "lightning", "hydra-core", "omegaconf", "safetensors", "numpy", "wandb")
 
 
 def provenance(data: Data, choices: Mapping[str, Any]) -> dict[str, Any]:
     """Versions, plugins with what `choices` uses of each, and the data's spec and fingerprint, as plain values."""
     return {
-        "format": FORMAT,
+        "format": CONFIG,
         "version": diffkit.__version__,
         "created": datetime.now().astimezone().isoformat(timespec="seconds"),
         "python": platform.python_version(),

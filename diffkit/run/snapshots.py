@@ -13,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load as load_tensors, save as save_tensors
 from torch import Tensor, nn
 
+from diffkit.compose.formats import refuse_newer
 from diffkit.core.errors import DiffkitError, RunFailed
 from diffkit.run.power import LONGEST, mixture
 
@@ -136,6 +137,9 @@ class Snapshots:
                 made = json.loads((file.metadata() or {}).get(_KEY, "null"))
         except (OSError, SafetensorError, ValueError, RecursionError) as error:
             raise DiffkitError(f"the snapshot {path} is damaged: {error}; remove it to go without it") from error
+        kind, _, number = str(made.get("format") if isinstance(made, dict) else "").rpartition(" ")
+        if kind == _FORMAT.rpartition(" ")[0] and number.isdigit():
+            refuse_newer(path, int(number), int(_FORMAT.rpartition(" ")[2]))
         if not isinstance(made, dict) or made.get("format") != _FORMAT or made.get("update") != update:
             raise DiffkitError(f"{path} is no snapshot of this version of diffkit: remove it to go without it")
         lengths = made.get("lengths")

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
+from diffkit.compose.formats import refuse_newer
 from diffkit.compose.secrets import masked
 from diffkit.core.errors import DiffkitError
 from diffkit.run.folder import write_text
@@ -43,8 +44,5 @@ def read(folder: Path) -> Status | None:
         return None
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise DiffkitError(f"{path} is damaged ({type(error).__name__}): remove it, then resume the run") from error
-    if values.get("format") != FORMAT:
-        raise DiffkitError(
-            f"{path} has format {values.get('format')}, made by a newer diffkit: this one reads {FORMAT}"
-        )
+    refuse_newer(path, values.get("format"), FORMAT)
     return found
