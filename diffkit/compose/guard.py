@@ -165,7 +165,7 @@ if sys.platform != "win32":
                 announce()
 
         before = signal.signal(signal.SIGALRM, ring)
-        tick = _TICK if limit is None else min(_TICK, limit / 4)
+        tick = min(_TICK, slow)
         delay, interval = signal.setitimer(signal.ITIMER_REAL, tick, tick)
         try:
             yield
