@@ -100,13 +100,32 @@ def load(path: str | Path) -> Bundle:
         spec = DataSpec.from_dict(made["spec"])
     except TypeError as error:
         raise DiffkitError(f"{folder / CONFIG} is damaged at 'diffkit.spec': {error}") from error
+    lacking = [kind for kind in MODEL if not config.get(kind) and kind != "conditioner"]
+    if lacking:
+        raise DiffkitError(f"{folder / CONFIG} is damaged: it does not say its {', '.join(lacking)}")
     weights = read_weights(folder / WEIGHTS, str(made.get("sha256")))
     config = require(config, [*MODEL, "task"] if "task" in made else MODEL)
+    try:
+        model = _built(config, made, spec, weights, folder)
+    except DiffkitError:
+        raise
+    except Exception as error:  # a config that is damaged may lead anywhere
+        why = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise DiffkitError(f"{folder / CONFIG} is damaged: no model can be built of it ({why})") from error
+    return Bundle(model.eval().requires_grad_(False), config, spec)
+
+
+def _built(
+    config: dict[str, Any], made: dict[str, Any], spec: DataSpec, weights: dict[str, torch.Tensor], folder: Path
+) -> Network:
+    """The model with its weights."""
+    if "task" not in made:  # sizes may be anything: they are held against the weights before memory is asked for
+        _check(build_model(config, spec, "meta"), weights, folder)
     with torch.device("cpu"):  # even where it is a part of a model that is built without values
         built = build_model(config, spec)
         model = _trained(made["task"], config.get("task"), built, spec) if "task" in made else built
     _fill(model, weights, folder)
-    return Bundle(model.eval().requires_grad_(False), config, spec)
+    return model
 
 
 def read_weights(path: Path, digest: str) -> dict[str, torch.Tensor]:
@@ -132,10 +151,14 @@ def _trained(name: object, node: object, model: DiffusionModel, spec: DataSpec) 
 
 def _fill(model: Network, weights: dict[str, torch.Tensor], folder: Path) -> None:
     """Load weights that fit exactly, or nothing."""
+    _check(model, weights, folder)
+    model.load_state_dict(weights)
+
+
+def _check(model: Network, weights: dict[str, torch.Tensor], folder: Path) -> None:
     faults = misfits(model.state_dict(), weights)
     if faults:
         raise DiffkitError(
             f"the weights in {folder} do not fit the parts that its config names ({faults}):"
             " a plugin may have another version here than the one that made it"
         )
-    model.load_state_dict(weights)

@@ -11,9 +11,9 @@ def misfits(wanted: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> str:
     """How tensors differ from those wanted, by name, shape and dtype, the first five of each; empty if they fit."""
     missing, extra = wanted.keys() - given.keys(), given.keys() - wanted.keys()
     other = [
-        f"{name}: {_kind(given[name])} for {_kind(a)}"
+        f"{name}: {_kind(given[name])} for {_plain(a)}"
         for name, a in wanted.items()
-        if name in given and _kind(given[name]) != _kind(a)
+        if name in given and _kind(given[name]) != _plain(a)
     ]
     faults = [f"missing {', '.join(sorted(missing)[:5])}"] if missing else []
     faults += [f"unknown {', '.join(sorted(extra)[:5])}"] if extra else []
@@ -47,5 +47,8 @@ def _kind(a: Any) -> str:
     """A tensor's dtype and shape, and where it is no ordinary one; what else stands in its place."""
     if not isinstance(a, Tensor):
         return f"a {type(a).__name__}"
-    dtype = str(a.dtype).removeprefix("torch.")
-    return f"{dtype} {list(a.shape)}{' without values' if a.is_meta else ' sparse' if a.is_sparse else ''}"
+    return f"{_plain(a)}{' without values' if a.is_meta else ' sparse' if a.is_sparse else ''}"
+
+
+def _plain(a: Tensor) -> str:
+    return f"{str(a.dtype).removeprefix('torch.')} {list(a.shape)}"

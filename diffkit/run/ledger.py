@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from diffkit.core.errors import DiffkitError, RunFailed
-from diffkit.run.folder import write_text
+from diffkit.run.folder import write_bytes
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Ledger:
                 found[key] = record
                 whole.append(line)
         if len(whole) < len(lines):
-            write_text(self.path, b"".join(whole).decode())
+            write_bytes(self.path, b"".join(whole))
         return found
 
     def add(self, key: str, record: Record, settings: Mapping[str, Any]) -> None:

@@ -5,10 +5,9 @@ from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 from random import Random
-from typing import Any
 
 from trust._fork import forked
-from trust._formats import FORMATS, Gone, folder
+from trust._formats import FORMATS, Gone, folder, seal
 from trust.bombs import _loaded
 from trust.mutation import mutation
 from trust.row import Fault, Trial, expect, row
@@ -17,10 +16,10 @@ SECONDS = 2.0
 TIMES = 100
 """The changes of a trial."""
 WORDS = (
-    b"\0", b"\n", b"\r", b"\xff", b"\xed\xa0\x80", b"\xef\xbb\xbf", b'"', b"'", b",", b";", b": ", b"- ", b"? ", b"[", b"]",
-    b"{", b"}", b"&a ", b"*a", b"!!python/name:os.system ", b"!!set ", b"<<: ", b"%YAML 9.9\n", b"---\n", b"${oc.env:HOME}",
-    b"| ", b"> ", b"#", b"0", b"-1", b"1e999", b".nan", b"inf", b"9" * 5000, b"0x_", b"2001-99-99", b"2001-01-01", b"1:99",
-    b"null", b"true", b"_part_", b"_target_", b"PK\5\6", b"PK\1\2", b"\x80\2}q\0.", b"cposix\nsystem\n", b"\xff" * 8,
+    b"\0", b"\n", b"\r", b"\xff", b"\xed\xa0\x80", b"\xef\xbb\xbf", b'"', b"'", b",", b";", b": ", b"- ", b"? ", b"[",
+    b"]", b"{", b"}", b"&a ", b"*a", b"!!python/name:os.system ", b"!!set ", b"<<: ", b"%YAML 9.9\n", b"---\n",
+    b"${oc.env:HOME}", b"| ", b"> ", b"#", b"0", b"-1", b"1e999", b".nan", b"inf", b"9" * 5000, b"0x_", b"2001-99-99", b"2001-01-01",
+    b"1:99", b"null", b"true", b"_part_", b"_target_", b"PK\5\6", b"PK\1\2", b"\x80\2}q\0.", b"cposix\nsystem\n", b"\xff" * 8,
     b"\0" * 4096, b"[" * 3000,
 )  # fmt: skip
 """What some reader or other gives a meaning to."""
@@ -53,7 +52,7 @@ def _checkpoint(path: Path) -> None:
     from diffkit.run import checkpoint
 
     path.write_bytes(path.read_bytes() + b"\0\0")
-    checkpoint._seal(path, 1)
+    seal(path, 1)
     checkpoint.read(path)
 
 
@@ -135,7 +134,7 @@ NUMBERS = b"a,b\n" + b"".join(b"%d,%d.5\n" % (i, i * i) for i in range(40))
 def _readers() -> dict[str, tuple[str, Callable[[], bytes], Callable[[Path], object]]]:
     run = folder() / "run"
     sealed = {
-        "checkpoint": ("last.ckpt", lambda: (run / "checkpoints" / "last.ckpt").read_bytes()[:-106], _checkpoint),
+        "checkpoint": ("last.ckpt", lambda: (run / "checkpoints" / "last.ckpt").read_bytes()[:-99], _checkpoint),
         "weights": ("model.safetensors", lambda: (run / "bundle" / "model.safetensors").read_bytes(), _weights),
         "bundle": ("config.yaml", lambda: _unsealed(run / "bundle" / "config.yaml"), _bundle),
         "captions.csv": ("captions.csv", lambda: LINES, _captions),
@@ -190,16 +189,19 @@ def fuzzed(trial: Trial) -> None:
 
 
 def _all(draw: Random, path: Path, content: bytes, read: Callable[[Path], object]) -> float:
-    """Read the file with one change after the other; the longest time that it took."""
-    from contextlib import redirect_stderr
+    """Read the file with one change after the other; the longest time of a processor that it took."""
+    from contextlib import redirect_stderr, suppress
     from io import StringIO
 
     from diffkit.core.errors import DiffkitError
 
+    path.write_bytes(content)
+    with suppress(DiffkitError, Gone):
+        read(path)  # what it imports is no part of its time
     slowest = 0.0
     for number in range(TIMES):
         path.write_bytes(changed(content, draw))
-        start = time.perf_counter()
+        start = time.process_time()
         try:
             with redirect_stderr(StringIO()):
                 read(path)
@@ -207,19 +209,16 @@ def _all(draw: Random, path: Path, content: bytes, read: Callable[[Path], object
             pass
         except Exception as error:
             raise Fault(f"change {number}: {type(error).__name__}: {error}") from error
-        slowest = max(slowest, time.perf_counter() - start)
+        slowest = max(slowest, time.process_time() - start)
     return slowest
 
 
-@mutation("what a reader stumbles over is not told as its own error", "S8", said="rror")
+@mutation("a checkpoint is given to torch.load, and what that raises is raised", "S8", said="change 0: ")
 def untold(patch):  # type: ignore[no-untyped-def]
     """As yaml.safe_load and json.loads without anything about them."""
 
+    import torch
+
     from diffkit.run import checkpoint
 
-    def read(path: Path, *rest: Any) -> Any:
-        import torch
-
-        return torch.load(path, weights_only=True)
-
-    patch.setattr(checkpoint, "read", read)
+    patch.setattr(checkpoint, "read", lambda path: torch.load(path, weights_only=True))

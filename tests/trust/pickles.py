@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 
-from trust._formats import FORMATS, folder, refusal
+from trust._formats import FORMATS, folder, refusal, seal
 from trust.command import diffkit, refused
 from trust.mutation import mutation
 from trust.row import Fault, Trial, expect, row
@@ -33,10 +33,8 @@ class Evil:
 
 
 def _sealed(file: Path, evil: Evil) -> None:
-    from diffkit.run import checkpoint
-
     torch.save({"global_step": 9, "state_dict": {"ema.w": torch.ones(2)}, "extra": evil}, file)
-    checkpoint._seal(file, 9)
+    seal(file, 9)
 
 
 def _archive(file: Path, evil: Evil) -> None:
