@@ -68,7 +68,8 @@ class Checkpoints(CheckpointIO):
         except (OSError, RuntimeError) as error:
             temporary.unlink(missing_ok=True)
             free = shutil.disk_usage(path.parent).free if path.parent.exists() else 0
-            cause = (error.strerror if isinstance(error, OSError) else None) or " ".join(str(error).split())[:200]
+            told = error if isinstance(error, OSError) else error.__context__  # torch speaks of it in its own words
+            cause = (told.strerror if isinstance(told, OSError) else None) or " ".join(str(error).split())[:200]
             raise RunFailed(
                 f"cannot write the checkpoint {path}: it needs {_bytes(content):,} bytes, {free:,} are free ({cause});"
                 " what was saved before is intact: make room, then resume the run"
