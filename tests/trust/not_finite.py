@@ -100,7 +100,7 @@ def spoiled(patch, what, update):  # type: ignore[no-untyped-def]
         if what == "row" and now == update:
             batch["x"][3] = torch.nan
         values, logsnr = losses(self, model, batch, *rest)
-        bad = what == "loss" and now == update or what == "patience" and now >= update
+        bad = (what == "loss" and now == update) or (what == "patience" and now >= update)
         if bad or (what == "rank" and now == update and self.global_rank == 1):
             values = values * torch.nan
         if what == "gradient" and now == update:
