@@ -1,5 +1,4 @@
 import os
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -18,13 +17,6 @@ def made(name: str = "a") -> RunFolder:
     folder = RunFolder.create(name)
     write_yaml(folder.config, {"seed": 0})
     return folder
-
-
-def test_runs_that_start_together_never_share_a_folder() -> None:
-    with ThreadPoolExecutor(16) as pool:
-        folders = list(pool.map(lambda _: RunFolder.create("digits").path, range(40)))
-    assert len(set(folders)) == 40
-    assert all(f.is_dir() and "-digits" in f.name for f in folders)
 
 
 def test_names_are_made_fit_for_a_path() -> None:
