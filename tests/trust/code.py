@@ -33,7 +33,7 @@ def hook(event, arguments):
         path = os.fsdecode(arguments[0])
     else:
         return
-    if path[:1] != "<" and os.path.abspath(path).startswith(HERE + os.sep):
+    if os.sep in path and os.path.abspath(path).startswith(HERE + os.sep):
         open(MARK, "a").write(event + " " + path + "\\n")
 sys.addaudithook(hook)
 """
