@@ -119,9 +119,9 @@ def _built(
     config: dict[str, Any], made: dict[str, Any], spec: DataSpec, weights: dict[str, torch.Tensor], folder: Path
 ) -> Network:
     """The model with its weights."""
-    if "task" not in made:  # sizes may be anything: they are held against the weights before memory is asked for
-        _check(build_model(config, spec, "meta"), weights, folder)
     with torch.device("cpu"):  # even where it is a part of a model that is built without values
+        if "task" not in made:  # sizes may be anything: they are held against the weights before memory is asked for
+            _check(build_model(config, spec, "meta"), weights, folder)
         built = build_model(config, spec)
         model = _trained(made["task"], config.get("task"), built, spec) if "task" in made else built
     _fill(model, weights, folder)

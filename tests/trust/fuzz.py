@@ -19,8 +19,8 @@ WORDS = (
     b"\0", b"\n", b"\r", b"\xff", b"\xed\xa0\x80", b"\xef\xbb\xbf", b'"', b"'", b",", b";", b": ", b"- ", b"? ", b"[",
     b"]", b"{", b"}", b"&a ", b"*a", b"!!python/name:os.system ", b"!!set ", b"<<: ", b"%YAML 9.9\n", b"---\n",
     b"${oc.env:HOME}", b"| ", b"> ", b"#", b"0", b"-1", b"1e999", b".nan", b"inf", b"9" * 5000, b"0x_", b"2001-99-99",
-    b"2001-01-01", b"1:99", b"null", b"true", b"_part_", b"_target_", b"PK\5\6", b"PK\1\2", b"\x80\2}q\0.", b"cposix\nsystem\n",
-    b"\xff" * 8, b"\0" * 4096, b"[" * 3000,
+    b"2001-01-01", b"1:99", b"null", b"true", b"_part_", b"_target_", b"PK\5\6", b"PK\1\2", b"\x80\2}q\0.",
+    b"cposix\nsystem\n", b"\xff" * 8, b"\0" * 4096, b"[" * 3000,
 )  # fmt: skip
 """What some reader or other gives a meaning to."""
 
