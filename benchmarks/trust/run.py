@@ -12,12 +12,14 @@ import sys
 from argparse import ArgumentParser
 from pathlib import Path
 from subprocess import run as call
+from tempfile import gettempdir
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "benchmarks" / "results"
 sys.path.insert(0, str(ROOT / "tests"))
 
+from filelock import FileLock  # noqa: E402
 from trust.row import Outcome, Row  # noqa: E402
 from trust.rows import by_id, rows  # noqa: E402
 
@@ -61,9 +63,11 @@ def record(row: Row, outcome: Outcome) -> None:
     """Keep a row's outcome, with the commit that it is of, and write the table anew."""
     git = ["git", "-C", str(ROOT), "describe", "--always", "--dirty"]
     commit = call(git, capture_output=True, text=True).stdout.strip()
-    known = load() | {row.id: {"outcome": column(outcome), "commit": commit, "failures": outcome.failures[:5]}}
-    (RESULTS / "trust.json").write_text(json.dumps(known, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    (RESULTS / "trust.md").write_text(table(known) + "\n", encoding="utf-8")
+    new = {row.id: {"outcome": column(outcome), "commit": commit, "failures": outcome.failures[:5]}}
+    with FileLock(Path(gettempdir()) / "diffkit-trust.lock"):  # two commands may share the rows
+        known = load() | new
+        (RESULTS / "trust.json").write_text(json.dumps(known, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        (RESULTS / "trust.md").write_text(table(known) + "\n", encoding="utf-8")
 
 
 def table(known: dict[str, dict[str, Any]]) -> str:
