@@ -194,10 +194,10 @@ def network_comes_back(trial: Trial) -> None:
     required="one W&B run, no step twice, none missing",
     bare="not measured",
     full=10,
-    small=1,
+    small=2,
 )
 def resumed(trial: Trial) -> None:
-    small = trial.number == 0
+    small = trial.number < 2
     flushed = trial.number % 2 == 0
     """Whether W&B had written down what it was given; after a kill it may not have."""
     cut = 7 if small else trial.random.randrange(5, STEPS - 1)  # there is a checkpoint of step 4
