@@ -1,5 +1,6 @@
 """One process at a time in a folder."""
 
+import os
 import re
 import socket
 from collections.abc import Iterator
@@ -16,6 +17,8 @@ LOCK = ".lock"
 """The file in a folder that names the process which writes there, and its host."""
 _SECONDS = 0.2
 """Enough to take over the lock of a dead process."""
+_NAMELESS_SECONDS = 4.0
+"""Enough to take over one that was killed before it had written its name; filelock watches such a file for 2 s."""
 
 
 def rank() -> int:
@@ -37,7 +40,7 @@ def locked(folder: Path) -> Iterator[None]:
     lock = SoftFileLock(folder / LOCK)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=_SECONDS, poll_interval=0.02)
+        _acquire(lock, folder / LOCK)
     except Timeout:
         raise DiffkitError(_refusal(folder)) from None
     except FileExistsError as error:
@@ -52,11 +55,38 @@ def locked(folder: Path) -> Iterator[None]:
         lock.release()
 
 
+def _acquire(lock: SoftFileLock, file: Path) -> None:
+    """Take the lock, also from a process that was killed before it had written its name; raises `Timeout`.
+
+    filelock leaves an empty file alone, and takes over one that stays senseless. A line break makes it that, and
+    harms none: it comes last in what was written meanwhile, and first in what is still to be written over it.
+    """
+    try:
+        lock.acquire(timeout=_SECONDS, poll_interval=0.02)
+    except Timeout:
+        words = _words(file)
+        if len(words) > 2:
+            raise
+        if words == [""]:
+            with suppress(OSError), open(os.open(file, os.O_WRONLY | os.O_APPEND), "wb") as there:
+                there.write(b"\n")
+        lock.acquire(timeout=_NAMELESS_SECONDS, poll_interval=0.02)
+    if not lock.is_lock_held_by_us:  # this process slept for so long before it wrote that another one took over
+        lock.release()
+        raise Timeout(str(file))
+
+
+def _words(file: Path) -> list[str]:
+    """The lines of a lock: the process, its host, and more."""
+    try:
+        return file.read_text(encoding="ascii").split("\n")
+    except (OSError, UnicodeDecodeError):
+        return []
+
+
 def _refusal(folder: Path) -> str:
     """Who holds the folder, and what to do."""
-    words: list[str] = []
-    with suppress(OSError, UnicodeDecodeError):
-        words = (folder / LOCK).read_text(encoding="ascii").split("\n")
+    words = _words(folder / LOCK)
     if len(words) < 2:
         return f"{folder} is locked, by nobody knows whom: if no diffkit runs there, remove {folder / LOCK}"
     host = re.sub(r"\?pidns-.*", "", words[1])  # filelock tells containers of one host apart by it

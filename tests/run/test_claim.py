@@ -3,8 +3,10 @@
 import os
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
+import filelock
 import pytest
 from run.conftest import Run
 
@@ -78,10 +80,36 @@ def test_a_folder_that_is_in_use_is_refused() -> None:
     held = locked(Path("a"))
     with locked(Path("a")), pytest.raises(DiffkitError, match=f"a is in use by process {os.getpid()} on"):
         held.__enter__()
-    for mark, words in (
-        ("12\nfar-away\n", r"process 12 on far-away.*, remove a/\.lock"),
-        ("", "remove a/"),
-    ):
-        Path("a", LOCK).write_text(mark)
-        with pytest.raises(DiffkitError, match=words), locked(Path("a")):
+    Path("a", LOCK).write_text("12\nfar-away\n")
+    with pytest.raises(DiffkitError, match=r"process 12 on far-away.*, remove a/\.lock"), locked(Path("a")):
+        pass
+
+
+@pytest.mark.parametrize("left", ["", "12", "12\nfar-aw"])
+def test_a_lock_whose_process_was_killed_while_it_wrote_it_is_taken_over(
+    left: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(filelock._soft, "MALFORMED_LOCK_AGE_THRESHOLD", 0.05)
+    Path("a").mkdir()
+    Path("a", LOCK).write_text(left)
+    with locked(Path("a")):
+        assert Path("a", LOCK).read_text().startswith(f"{os.getpid()}\n")
+
+
+def test_who_slept_while_it_wrote_its_lock_does_not_hold_one_that_was_taken_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(filelock._soft, "MALFORMED_LOCK_AGE_THRESHOLD", 0.05)
+    write = filelock.SoftFileLock._write_lock_info
+
+    def sleeps(file: int) -> None:
+        monkeypatch.setattr(filelock.SoftFileLock, "_write_lock_info", staticmethod(write))
+        stack.enter_context(locked(Path("a")))  # another one, meanwhile
+        monkeypatch.setattr(filelock._soft, "owner_is_current_process", lambda *of: False)
+        write(file)
+
+    monkeypatch.setattr(filelock.SoftFileLock, "_write_lock_info", staticmethod(sleeps))
+    with ExitStack() as stack:
+        with pytest.raises(DiffkitError, match="is in use by process"), locked(Path("a")):
             pass
+        assert Path("a", LOCK).exists()
