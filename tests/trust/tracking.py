@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -165,7 +166,7 @@ def network_comes_back(trial: Trial) -> None:
         server.down = when == "from the start"
         env = nobody(trial, **server.env)
         pace = "trust.tracking:clocked " + ("0" if when == "from the start" else "0.1")
-        inject = [pace, "trust.tracking:impatient"]
+        inject = [pace, *(["trust.tracking:impatient"] * server.down)]
         wait = 3 if when == "to the end" else 20
         with start("train", *run_of("out=run", wait=wait), cwd=trial.folder, env=env, inject=inject) as running:
             if when != "from the start":
@@ -306,7 +307,7 @@ def fault(patch, what, step):  # type: ignore[no-untyped-def]
         begin = Wandb._init
 
         def elsewhere(self, *args):  # type: ignore[no-untyped-def]
-            self._info.folder.wandb.rename(Path("disk/wandb"))
+            shutil.move(self._info.folder.wandb, "disk/wandb")
             self._info.folder.wandb.symlink_to(Path("disk/wandb").resolve())
             return begin(self, *args)
 
