@@ -14,6 +14,8 @@ from typing import Any
 
 from diffkit.core.errors import DiffkitError
 
+SIGNALS = tuple(s for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1") if (s := getattr(signal, name, None)))
+"""What asks a process to stop."""
 SECONDS = "DIFFKIT_PLUGIN_SECONDS"
 """The environment variable that says how long a plugin may take to load; 0 for any time."""
 _LIMIT, _SLOW, _TICK = 8.0, 2.0, 0.25
@@ -94,14 +96,11 @@ def _stdout_kept() -> Iterator[None]:
         os.close(kept)
 
 
-_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1") if name in vars(signal)]
-
-
 @contextmanager
 def process_kept() -> Iterator[None]:
     """Keep the environment, the present folder, and the handlers of signals."""
     variables, folder = dict(os.environ), _folder()
-    handlers = {number: signal.getsignal(number) for number in _SIGNALS}
+    handlers = {number: signal.getsignal(number) for number in SIGNALS}
     try:
         yield
     finally:

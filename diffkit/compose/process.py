@@ -10,8 +10,8 @@ from multiprocessing import forkserver, resource_tracker
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
 
-SIGNALS = tuple(s for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1") if (s := getattr(signal, name, None)))
-"""What asks a process to stop."""
+from diffkit.compose.guard import SIGNALS
+
 _SLOW = ("lightning.pytorch", "diffkit.compose.hydra")
 
 

@@ -15,7 +15,8 @@ from types import FrameType
 
 from omegaconf import DictConfig
 
-from diffkit.compose.process import SIGNALS, start
+from diffkit.compose.guard import SIGNALS
+from diffkit.compose.process import start
 from diffkit.core.errors import DiffkitError, RunFailed
 
 

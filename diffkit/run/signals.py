@@ -9,10 +9,10 @@ from time import monotonic
 from types import FrameType
 from typing import Any
 
+from diffkit.compose.guard import SIGNALS
 from diffkit.core.errors import DiffkitError
 from diffkit.run.lock import rank
 
-SIGNALS = tuple(s for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1") if (s := getattr(signal, name, None)))
 TWICE = 2.0
 """Seconds within which a second Ctrl-C is the first one: a terminal and a program around ours may both pass it on."""
 

@@ -72,12 +72,12 @@ def _written(folder: Path) -> dict[str, int]:
 
 def forked(patch: Any) -> None:
     """Jobs are forks of the sweep's own process, which has loaded all: one from nothing takes eight seconds."""
-    from diffkit.compose import hydra, process
+    from diffkit.compose import guard, hydra, process
 
     become = process._become
 
     def afresh(*arguments: Any) -> None:
-        for number in process.SIGNALS:
+        for number in guard.SIGNALS:
             signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
         become(*arguments)
 

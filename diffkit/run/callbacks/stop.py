@@ -1,12 +1,13 @@
 """Stopping when asked to: the update in progress is finished, then saved, then the run ends."""
 
+from signal import SIGTERM
 from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
 
 from diffkit.run.checkpoint import Checkpoints
 from diffkit.run.module import Task
-from diffkit.run.signals import SIGNALS, Signals
+from diffkit.run.signals import Signals
 
 
 class Stop(Callback):
@@ -37,7 +38,7 @@ class Stop(Callback):
             asked = trainer.strategy.reduce_boolean_decision(asked, all=False)
         assert isinstance(pl_module, Task)
         if asked and pl_module.settled:
-            self._signals.number = self._signals.number or int(SIGNALS[1])
+            self._signals.number = self._signals.number or int(SIGTERM)
             trainer.should_stop = True
             trainer.limit_val_batches = 0  # else Lightning would look at the held-out data first
 
