@@ -20,8 +20,8 @@ from diffkit.compose.foreign import ALLOWED
 from diffkit.compose.presets import config_dir
 from diffkit.compose.process import prepare
 from diffkit.compose.registry import registry
-from diffkit.compose.saved import read_choices
-from diffkit.compose.source import register, saved_choices
+from diffkit.compose.saved import Choices, is_run, read_choices
+from diffkit.compose.source import SAVED, register, saved_choices
 from diffkit.compose.sweep import Sweep, is_override
 from diffkit.compose.validate import validate
 from diffkit.core.errors import DiffkitError, brief
@@ -37,8 +37,8 @@ def compose(overrides: Sequence[str] = (), verb: str = "train") -> DictConfig:
 
     Raises `DiffkitError` for an override that does not fit.
     """
-    with _ready(verb, overrides):
-        cfg = _composed(verb, overrides)[0]
+    with _ready(verb, overrides) as own:
+        cfg = _composed(verb, [*overrides, *own])[0]
         validate(cfg, verb)
     return cfg
 
@@ -59,19 +59,20 @@ def run(verb: str, task: Task, argv: Sequence[str], check: Check | None = None) 
     """
     if any(flag.startswith("--experimental") for flag in argv):
         raise DiffkitError("Hydra's --experimental-rerun is not offered: it runs code from a file.")
-    with _ready(verb, [a for a in argv if is_override(a)]):
+    with _ready(verb, [a for a in argv if is_override(a)]) as own:
         if not {"-m", "--multirun"} & set(argv):
-            return _single(verb, task, argv, check)
+            return _single(verb, task, argv, own, check)
         return _sweep(verb, argv, check)
 
 
-def _single(verb: str, task: Task, argv: Sequence[str], check: Check | None) -> int:
+def _single(verb: str, task: Task, argv: Sequence[str], own: Sequence[str], check: Check | None) -> int:
     """One job. Without flags there is no need of Hydra's command, which composes everything twice.
 
-    An error waits until Hydra is done, which would else print it in its own way.
+    `own` are overrides that choose what a run which is resumed is made of. An error waits until Hydra is done, which
+    would else print it in its own way.
     """
     if all(map(is_override, argv)):
-        cfg, sweeps = _composed(verb, argv)
+        cfg, sweeps = _composed(verb, [*argv, *own])
         if sweeps:
             return _sweep(verb, argv, check)
         _checked(cfg, verb, check)
@@ -141,8 +142,12 @@ def _call_hydra(verb: str, job: Check, argv: Sequence[str]) -> None:
 
 
 @contextmanager
-def _ready(verb: str, overrides: Sequence[str]) -> Iterator[None]:
-    """Hydra knows the registry and the choices of the run that is named; errors come out in one sentence."""
+def _ready(verb: str, overrides: Sequence[str]) -> Iterator[list[str]]:
+    """Hydra knows the registry and the choices of the run that is named; errors come out in one sentence.
+
+    Gives overrides that choose the parts of a run which is resumed, but for those that are chosen anew: so its own keys
+    are there to be changed.
+    """
     register()
     with explained(verb):
         parsed = OverridesParser.create().parse_overrides(list(overrides))
@@ -152,8 +157,14 @@ def _ready(verb: str, overrides: Sequence[str]) -> Iterator[None]:
             _refuse_unread(override)
         _refuse_repeats(parsed)
         _refuse_deletions(parsed)
-        with saved_choices(read_choices(_run_of(parsed)) if verb != "train" else None):
-            yield
+        if verb == "train":
+            choices = _resumed(parsed)
+            chosen = {override.key_or_group for override in parsed}
+            own = [f"{k}={SAVED}" for k in registry().kinds if choices and k in choices.config and k not in chosen]
+        else:
+            choices, own = read_choices(_run_of(parsed)), []
+        with saved_choices(choices):
+            yield own
 
 
 def _refuse_repeats(parsed: Sequence[Override]) -> None:
@@ -209,6 +220,13 @@ def _refuse_choice(override: Override) -> None:
         raise DiffkitError(f"{override.input_line} is not allowed: {group} is a list, such as {group}=[] for none.")
     if not many and not isinstance(value, str):
         raise DiffkitError(f"{override.input_line} is not allowed: {group} is the name of one choice.")
+
+
+def _resumed(parsed: Sequence[Override]) -> Choices | None:
+    """The choices of the run that `resume` names; none where a preset names parts, or where there is no run."""
+    given = {override.key_or_group: override for override in parsed}
+    where = given["resume"].value() if "resume" in given and "experiment" not in given else None
+    return read_choices(where) if isinstance(where, str) and is_run(where) else None
 
 
 def _run_of(parsed: Sequence[Override]) -> str | None:

@@ -29,16 +29,25 @@ def read_choices(run: str | None) -> Choices | None:
     """
     if run is None:
         return None
-    folder = Path(run).expanduser()
-    folder = Path("runs/last") if run == "last" and not folder.exists() else folder
     named = shipped(run)
-    folder = named.folder if named else folder
+    folder = named.folder if named else _folder(run)
     file = next((f for f in (folder / "config.yaml", folder / "bundle" / "config.yaml") if f.is_file()), None)
     if file is None:
         raise DiffkitError(f"run={run}: there is no run here ({folder / 'config.yaml'} does not exist){hint(run)}.")
-    return Choices(read_yaml(file), own=named is not None or in_run(folder) or (folder / "bundle").is_dir())
+    beside = in_run(folder) or any((folder / name).is_dir() for name in ("bundle", "checkpoints"))
+    return Choices(read_yaml(file), own=named is not None or beside)
+
+
+def is_run(path: str) -> bool:
+    """Whether a run has its config at `path` (`last`: `runs/last`)."""
+    return (_folder(path) / "config.yaml").is_file()
 
 
 def in_run(bundle: Path) -> bool:
     """Whether there is a run about a bundle's folder."""
     return bundle.name == "bundle" and (bundle.parent / "config.yaml").is_file()
+
+
+def _folder(run: str) -> Path:
+    folder = Path(run).expanduser()
+    return Path("runs/last") if run == "last" and not folder.exists() else folder

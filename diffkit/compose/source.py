@@ -26,6 +26,7 @@ from diffkit.core.errors import DiffkitError
 SAVED = "saved"
 """The option that stands for a run's own choice."""
 SAVED_KINDS = ("data", "sampler", "grid", "guidance")
+"""What the presets of other verbs than train choose by it."""
 
 _KIND = "_kind_"
 
@@ -142,7 +143,8 @@ class RegistrySource(ConfigSource):
         if kind not in registry().kinds or not name:
             return False
         if name == SAVED:
-            return kind in SAVED_KINDS
+            choices = _saved.get()
+            return kind in SAVED_KINDS or (choices is not None and kind in choices.config)
         return any(name in (e.component.name, e.qualified) for e in registry().entries(kind)) or "/" in name
 
     def load_config(self, config_path: str) -> ConfigResult:
