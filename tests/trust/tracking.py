@@ -167,8 +167,7 @@ def network_comes_back(trial: Trial) -> None:
         env = nobody(trial, **server.env)
         pace = "trust.tracking:clocked " + ("0" if when == "from the start" else "0.1")
         inject = [pace, *(["trust.tracking:impatient"] * server.down)]
-        wait = 3 if when == "to the end" else 20
-        with start("train", *run_of("out=run", wait=wait), cwd=trial.folder, env=env, inject=inject) as running:
+        with start("train", *run_of("out=run"), cwd=trial.folder, env=env, inject=inject) as running:
             if when != "from the start":
                 until(lambda: len(clock(trial)) > 3 and server.runs, "the run never came online")
                 time.sleep(trial.random.uniform(0, 1))
