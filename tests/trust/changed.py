@@ -14,8 +14,8 @@ from trust.row import Fault, Trial, expect, row
 from trust.trained import differing, learned, trained
 
 CHANGES: tuple[tuple[str, str], ...] = (
-    ("denoiser.width=16", "denoiser.width: 8 -> 16"),
     ("optimizer.weight_decay=0.5", "optimizer.weight_decay: 0.05 -> 0.5"),
+    ("denoiser.width=16", "denoiser.width: 8 -> 16"),
     ("conditioner=[]", "conditioner.class: class -> (none)"),
     ("denoiser=unet", "denoiser: mlp -> unet"),
     ("seed=1", "seed: 0 -> 1"),
