@@ -184,6 +184,8 @@ class LoadedData(LightningDataModule, Data, Captioned, Scanned, Keeping, Numbere
         if split not in self._kept:
             most = self._most
             rows = list(islice(self.stream(split, None), most)) if streamed(self) else self._places(split).tolist()
+            if not rows:
+                raise DiffkitError(f"the {split} split of these data has no rows: a run needs some in each of its two")
             loaded = self._through(self._batch, chunks(split, rows))
             self._kept[split] = joined([self._taken(*some) for some in loaded])
             self._kept[split].pop(DIGEST, None)

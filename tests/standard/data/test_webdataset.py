@@ -230,6 +230,14 @@ def test_a_bad_shard_is_named_or_counts_as_a_row(case: str, tmp_path: Path) -> N
     assert sum(len(batch["x"]) for batch in islice(iter(skipped.train_dataloader()), 40)) == 160
 
 
+@pytest.mark.parametrize("empty", ["train", "test"])
+def test_a_split_without_rows_is_said(empty: str, tmp_path: Path) -> None:
+    shards = [shard(tmp_path / "some.tar", good(2)), shard(tmp_path / "none.tar", {})]
+    train, test = shards[:: -1 if empty == "train" else 1]
+    with pytest.raises(DiffkitError, match=f"the {empty} split of these data has no rows"):
+        data(train, test_shards=test).reference(empty)  # type: ignore[arg-type]
+
+
 def test_links_and_paths_that_lead_away_are_only_names(tmp_path: Path) -> None:
     path = tmp_path / "a.tar"
     shard(path, {"../../out.png": png(0), "/abs/b.png": png(1), **good(10)})
