@@ -4,11 +4,8 @@ import math
 from pathlib import Path
 from typing import Any
 
-import torch
 from lightning import Callback, LightningModule, Trainer
-from torch import Tensor
 
-from diffkit.core.errors import RunFailed
 from diffkit.core.types import Count
 from diffkit.run.checkpoint import TRIAL
 from diffkit.run.module import Task
@@ -77,10 +74,4 @@ class Saving(Callback):
 
 def check_weights(task: Task) -> None:
     """Raise `RunFailed` if a weight is NaN or infinite."""
-    tensors = [a.detach() for a in (*task.model.parameters(), *task.ema.parameters())]
-    norms: list[Tensor] = list(torch._foreach_norm(tensors)) if tensors else []
-    if norms and not torch.stack([norm.float() for norm in norms]).isfinite().all():
-        raise RunFailed(
-            f"the weights are not finite after update {task.updates}: the run stops and its last good checkpoint stays;"
-            " try a lower optimizer.lr, a longer task.warmup, or trainer.gradient_clip_val=1"
-        )
+    task.finite.weights(task.updates, [a.detach() for a in (*task.model.parameters(), *task.ema.parameters())])
