@@ -25,7 +25,7 @@ CHANGES: tuple[tuple[str, str], ...] = (
     ("optimizer.lr=0.1", "optimizer.lr: 0.004 -> 0.1"),
     ("optimizer._target_=torch.optim.Adam", "optimizer: torch.optim.AdamW -> torch.optim.Adam"),
     ("+optimizer.amsgrad=true", "optimizer.amsgrad: (none) -> True"),
-    ("~optimizer.betas", "optimizer.betas: [0.9, 0.99] -> (none)"),
+    ("optimizer.betas=[0.8,0.99]", "optimizer.betas: [0.9, 0.99] -> [0.8, 0.99]"),
     ("task.ema=0.1", "task.ema: 0.999 -> 0.1"),
     ("task.decay=constant", "task.decay: linear -> constant"),
     ("prediction=eps", "prediction: v -> eps"),
@@ -45,7 +45,7 @@ UNFIT = {
     "denoiser.width": "does not fit", "conditioner": "does not fit", "denoiser": "could not be built",
     "data": "the data are not", 
     "optimizer._target_": "cannot be allowed", "optimizer.amsgrad": "cannot be allowed",
-    "~optimizer.betas": "cannot be allowed", "density": "does not fit", "learn_variance": "does not fit",
+    "density": "does not fit", "learn_variance": "does not fit",
     "experiment": "the data are not",
 }  # fmt: skip
 """Changes that a run cannot go on with even if they are allowed, and words of the refusal."""
