@@ -251,4 +251,5 @@ def _close(job: Job) -> None:
         drawn = closing.draw(parts.data, model, sampling, job.folder, job.choices["samples"], seed)
         closing.show(job.loggers, drawn, task.updates)
     closing.judge(parts, model, sampling, job.loggers, task.updates, seed)
-    print(f"The run is in {job.folder.path}: look at samples/grid.png and samples/strip.png there.")
+    look = ": look at samples/grid.png and samples/strip.png there" if job.choices["samples"] else ""
+    print(f"The run is in {job.folder.path}{look}.")
