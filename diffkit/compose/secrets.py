@@ -7,24 +7,30 @@ from typing import Any
 
 from diffkit.core.errors import DiffkitError
 
-_WORDS = frozenset(["password", "passwd", "passphrase", "secret", "secrets", "token", "credential", "credentials"])
+_TOKEN = "token"
+_WORDS = frozenset(["password", "passwd", "passphrase", "secret", "secrets", _TOKEN, "credential", "credentials"])
 _KEYS = ("api_key", "apikey", "access_key", "private_key", "auth_key")
-_SHORTEST = 8
-"""Fewer characters are a word that may stand anywhere."""
+_ORDINARY = re.compile(r".{0,8}|\W*[a-z_]+\W*", re.DOTALL)
+"""What may stand anywhere: few characters, or a word, as `moons` or `<|endoftext|>`."""
 _LOGIN = re.compile(r"://[^/@\s]*:[^/@\s]+@")
 HIDDEN = "***"
 
 
 def _secret_name(name: str) -> bool:
-    """Whether a name says that what it names is a secret: `api_key`, `HF_TOKEN`, `db_password`; no `tokenizer`."""
+    """Whether a name says that what it names is a secret: `api_key`, `HF_TOKEN`, `db_password`; no `max_tokens`."""
     words = name.lower().replace("-", "_")
     return bool(_WORDS & set(words.split("_"))) or any(key in words for key in _KEYS)
+
+
+def _ordinary(value: str) -> bool:
+    """Whether a value is none that somebody would keep secret; a file that has one is not one."""
+    return _ORDINARY.fullmatch(value) is not None or os.path.exists(value)
 
 
 def _values() -> dict[str, str]:
     """The secrets of the environment, by the names of their variables."""
     named = {name: value for name, value in os.environ.items() if _secret_name(name) or name.upper().endswith("_KEY")}
-    return {name: value for name, value in named.items() if len(value) >= _SHORTEST}
+    return {name: value for name, value in named.items() if not _ordinary(value)}
 
 
 def refuse_secrets(config: Mapping[Any, Any]) -> None:
@@ -43,7 +49,8 @@ def _refuse(node: Any, key: str, secrets: Mapping[str, str]) -> None:
         for name, secret in secrets.items():
             if secret in node:
                 raise _refusal(key, f"the value of the variable {name}")
-        if _secret_name(key.rpartition(".")[2]):
+        name = key.rpartition(".")[2]
+        if _secret_name(name) and not (_TOKEN in name.lower() and _ordinary(node)):  # as pad_token has it
             raise _refusal(key, "a secret by its name")
         if _LOGIN.search(node):
             raise _refusal(key, "an address with a password")
