@@ -19,6 +19,24 @@ from diffkit.run.module import Task
 from diffkit.run.others import differences
 from diffkit.run.snapshots import digest
 
+_NEEDED = (
+    *(
+        "data",
+        "codec",
+        "conditioner",
+        "denoiser",
+        "prediction",
+        "schedule",
+        "density",
+        "weighting",
+        "task",
+        "optimizer",
+    ),
+    *("sampler", "grid", "guidance", "metric", "trainer", "logger", "callbacks", "name", "group", "tags", "seed"),
+    *("samples", "preview_every", "compile"),
+)
+"""The keys that every run's config has had."""
+
 
 @dataclass(frozen=True)
 class Point:
@@ -86,7 +104,11 @@ def find(folder: RunFolder, required: bool = True) -> Point | None:
     """
     if not required and not (folder.config.is_file() and any(folder.checkpoints.glob(f"*{SUFFIX}"))):
         return None
-    return Point(folder, newest(folder.checkpoints), folder.read_config())
+    saved = folder.read_config()
+    lacking = [key for key in _NEEDED if key not in saved]
+    if lacking:
+        raise DiffkitError(f"{folder.config} is not as a run wrote it: it lacks {', '.join(lacking)}; copy it again")
+    return Point(folder, newest(folder.checkpoints), saved)
 
 
 def fresh(composed: Mapping[str, Any]) -> dict[str, Any]:

@@ -100,6 +100,11 @@ def test_the_newest_whole_checkpoint_is_taken(run: Run, capsys: pytest.CaptureFi
 
 def test_what_cannot_be_resumed(run: Run) -> None:
     run("out=a", "trainer.max_steps=2")
+    config = Path("a/config.yaml").read_text()
+    Path("a/config.yaml").write_text("".join(line for line in config.splitlines(True)[1:] if "seed" not in line))
+    with pytest.raises(DiffkitError, match=r"a/config.yaml is not as a run wrote it: it lacks seed"):
+        run("resume=a")
+    Path("a/config.yaml").write_text(config)
     shutil.rmtree("a/checkpoints")
     with pytest.raises(DiffkitError, match="none was written"):
         run("resume=a")

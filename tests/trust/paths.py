@@ -15,7 +15,7 @@ import pytest
 
 from trust.mutation import mutation
 from trust.row import Fault, Trial, expect, row
-from trust.targets import dump, refused
+from trust.targets import edited, refused
 from trust.trained import trained
 
 NAMES = (
@@ -100,13 +100,12 @@ def _links(trial: Trial, work: Path) -> None:
     """A stranger's run, with links that lead out, or a config that lets loggers write elsewhere."""
     import small
 
-    from diffkit.run.checkpoint import Checkpoints
     from diffkit.run.sample import sample
 
     outside = trial.folder / "outside"
     outside.mkdir()
     run = small.run_folder(work / "run", "none", "moons")
-    Checkpoints().save_checkpoint({"global_step": 1, "state_dict": {}}, run / "checkpoints/last.ckpt")
+    edited(run, {})
     with _within(trial.folder, work):
         for name in ("samples", "snapshots", "metrics.csv", ".lock", "wandb/id", "samples/unfinished"):
             (run / name).parent.mkdir(exist_ok=True)
@@ -116,7 +115,7 @@ def _links(trial: Trial, work: Path) -> None:
             (run / name).unlink()
         for key, value in (("save_dir", "x"), ("save_dir", str(outside)), ("name", "../x")):
             node = {"_target_": "lightning.pytorch.loggers.CSVLogger", key: value}
-            dump(run / "config.yaml", {"logger": {"x": node}})
+            edited(run, {"logger": {"x": node}})
             refused(lambda: trained("resume=run", cwd=work), "leads out of the run's folder")
     expect(not any(outside.iterdir()), f"written: {list(outside.iterdir())}")
 

@@ -11,7 +11,7 @@ import pytest
 from trust.command import diffkit as command, tiny
 from trust.mutation import mutation
 from trust.row import Trial, expect, row
-from trust.targets import command as composed, dump
+from trust.targets import command as composed, dump, edited
 from trust.trained import trained
 
 CANARY = "canary-8c1f"
@@ -63,10 +63,7 @@ def _preset(folder: Path, content: dict[str, Any]) -> None:
 
 
 def _run(folder: Path, content: dict[str, Any]) -> None:
-    from diffkit.run.checkpoint import Checkpoints
-
-    Checkpoints().save_checkpoint({"global_step": 1, "state_dict": {}}, folder / "run/checkpoints/last.ckpt")
-    dump(folder / "run/config.yaml", content)
+    edited(folder / "run", content)
     trained("resume=run", cwd=folder)
 
 
@@ -121,7 +118,10 @@ def resolvers(trial: Trial) -> None:
     read, content = trial.pick(PLACES)
     with _environment({"TRUST_CANARY": CANARY}):
         said = _said(lambda: read(trial.folder, content))
-    expect(read is _prompts or said, "it was not refused")
+    if read is not _prompts:
+        expect(said, "it was not refused")
+        why = "refers to other keys alone" if read is _preset else "has an interpolation"
+        expect(why in str(said), f"it was refused otherwise: {said}")
     expect(CANARY not in (said or ""), f"it was said: {said}")
     _nowhere(trial.folder, CANARY)
 
@@ -131,6 +131,13 @@ def resolved(patch):  # type: ignore[no-untyped-def]
     from diffkit.compose import files
 
     patch.setattr(files, "_refuse_resolver", lambda where, key, value: None)
+
+
+@mutation("what a saved config says is not looked at", "S4", said="refused")
+def unread(patch):  # type: ignore[no-untyped-def]
+    from diffkit.compose import plain
+
+    patch.setattr(plain, "_refuse_more", lambda value, path, where: None)
 
 
 def _whole(folder: Path) -> None:

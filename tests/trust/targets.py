@@ -73,14 +73,16 @@ def _trap(folder: Path) -> Iterator[None]:
 
 
 @cache
-def _honest() -> None:
-    """Import what honest files need."""
+def _honest() -> dict[str, Any]:
+    """A run's choices; what honest files need is imported."""
     import lightning.pytorch.profilers
+    from omegaconf import OmegaConf
 
     from diffkit import compose
 
     assert lightning.pytorch.profilers
-    compose(tiny())
+    choices: dict[str, Any] = OmegaConf.to_container(compose(tiny()), resolve=True)  # type: ignore[assignment]
+    return choices
 
 
 def refused(call: Callable[[], object], word: str) -> None:
@@ -101,13 +103,18 @@ def dump(path: Path, content: Mapping[str, Any], head: str = "") -> None:
     path.write_text(head + yaml.safe_dump(dict(content)))
 
 
-def _run(target: str, folder: Path) -> None:
-    """A run that is resumed."""
+def edited(run: Path, content: Mapping[str, Any]) -> None:
+    """A run whose config has this, without the digest that would refuse every change."""
     from diffkit.run.checkpoint import Checkpoints
 
-    Checkpoints().save_checkpoint({"global_step": 1, "state_dict": {}}, folder / "run/checkpoints/last.ckpt")
+    Checkpoints().save_checkpoint({"global_step": 1, "state_dict": {}}, run / "checkpoints/last.ckpt")
+    dump(run / "config.yaml", {**_honest(), **content})
+
+
+def _run(target: str, folder: Path) -> None:
+    """A run that is resumed."""
     for place in ({"optimizer": _payload(target)}, {"callbacks": {"x": {"a": [_payload(target)]}}}):
-        dump(folder / "run/config.yaml", place)
+        edited(folder / "run", place)
         refused(lambda: trained("resume=run", cwd=folder), "is not allowed")
 
 
@@ -213,6 +220,13 @@ def named_targets(trial: Trial) -> None:
     target = list(EVIL)[turn % len(EVIL)]
     with _trap(trial.folder):
         trial.pick(KINDS)(target, trial.folder)
+
+
+@mutation("what a run's config names is not looked at when it is read", "S3", said="refused otherwise")
+def unread(patch):  # type: ignore[no-untyped-def]
+    from diffkit.compose import plain
+
+    patch.setattr(plain, "check_config", lambda config: None)
 
 
 @mutation("presets are given to Hydra as they are", "S3", said="was not refused")
