@@ -2,7 +2,7 @@
 
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -65,16 +65,18 @@ class Row:
     small: int
     trial: Callable[[Trial], None]
 
-    def run(self, trials: int, stop_early: bool = False) -> Outcome:
-        """Make that many trials; `stop_early` ends at the first failure."""
+    def run(self, trials: int | Iterable[int], stop_early: bool = False) -> Outcome:
+        """Make that many trials, or those of these numbers; `stop_early` ends at the first that fails or cannot be made."""
         outcome, start = Outcome(), perf_counter()
-        for number in range(trials):
+        for number in range(trials) if isinstance(trials, int) else trials:
             with _folder() as folder:
                 trial = Trial(number, Random(f"{self.id} {number}"), folder, outcome.figures)
                 try:
                     self.trial(trial)
                 except Missing as lack:
                     outcome.missing = str(lack)
+                    if stop_early:
+                        break
                     continue
                 except Exception as error:
                     outcome.failures.append(f"trial {number}: {type(error).__name__}: {error}")
