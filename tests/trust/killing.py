@@ -85,13 +85,13 @@ def _killed(cwd: Path, temporary: Path, more: tuple[str, ...], fault: str, after
     choices = tiny("out=run", "resume=auto", "trainer.max_steps=100000", *more)
     with start("train", *choices, cwd=cwd, inject=[fault], env={"TMPDIR": str(temporary)}) as running:
         if after is not None:
-            end = monotonic() + 60
+            end = monotonic() + 600
             while not Path(cwd, "done").read_text():
                 expect(running.wait(0) is None and monotonic() < end, f"it did not go on: {running.said[-1500:]}")
                 sleep(0.01)
             sleep(after)
             os.killpg(running.pid, signal.SIGKILL)
-        status = running.wait(60)
+        status = running.wait(600)
         expect(status == -signal.SIGKILL, f"status {status}, and not killed: {running.said[-1500:]}")
 
 
@@ -254,6 +254,6 @@ def _writer(patch, write):  # type: ignore[no-untyped-def]
             Path(path).parent.mkdir(exist_ok=True)
             write(checkpoint.plain(content), Path(path))
             archive = Path(path).read_bytes()[:-2]
-            Path(path).write_bytes(archive + checkpoint._mark(sha256(archive), int(content["global_step"])))
+            Path(path).write_bytes(archive + checkpoint._mark("sha256", sha256(archive), int(content["global_step"])))
 
     patch.setattr(checkpoint.Checkpoints, "save_checkpoint", save)
