@@ -25,7 +25,16 @@ class Place:
     point: resume.Point | None
 
     def finished(self, choices: Mapping[str, Any]) -> int:
-        """The updates of a run of these choices that has nothing left to do; else 0."""
+        """The updates of a run of these choices that has nothing left to do; else 0.
+
+        Raises `DiffkitError` if it has made more of them than it is asked for.
+        """
+        made, asked = self.point.checkpoint.step if self.point else 0, choices["trainer"]["max_steps"]
+        if 0 <= asked < made:
+            raise DiffkitError(
+                f"the run {self.folder.path} has made {made} updates, more than trainer.max_steps={asked}: ask for"
+                " more, or leave that out"
+            )
         found = status.read(self.folder.path) if self.point else None
         if not self.point or not found or found.state != "finished" or found.step != self.point.checkpoint.step:
             return 0
@@ -48,6 +57,10 @@ def claimed(composed: Mapping[str, Any]) -> Iterator[Place]:
         folder = RunFolder(Path(os.environ[VARIABLE]))
     elif where and not auto:
         folder = RunFolder.resolve(where)
+        if out is not None and Path(out).expanduser().resolve() != folder.path.resolve():
+            raise DiffkitError(
+                f"resume={where} goes on in its own folder: leave out={out} out, or copy the run there and resume that"
+            )
     else:
         folder = RunFolder(Path(out).expanduser()) if out is not None else RunFolder.create(composed["name"])
     left = (folder.path / LOCK).exists()  # by a process that was killed, if it turns out that nobody holds it
@@ -74,7 +87,6 @@ def _empty(folder: RunFolder, left: bool) -> None:
     if left:
         folder.clear()
     elif any(path.name != LOCK for path in folder.path.iterdir()):
-        raise DiffkitError(
-            f"out={folder.path} is not empty: choose another folder, or add resume=auto to continue the run in it"
-        )
+        more = ", or add resume=auto to continue the run in it" if folder.config.is_file() else ", for it holds no run"
+        raise DiffkitError(f"out={folder.path} is not empty: choose another folder{more}")
     folder.prepare()

@@ -43,6 +43,12 @@ def test_auto_begins_continues_and_ends(run: Run, capsys: pytest.CaptureFixture[
     assert Path("a/bundle/model.safetensors").exists() and last.stat().st_mtime_ns == before
     run(*command[:2], "trainer.max_steps=3")
     assert newest(Path("a/checkpoints")).step == 3
+    with pytest.raises(DiffkitError, match=r"a has made 3 updates, more than trainer\.max_steps=2"):
+        run(*command)
+    with pytest.raises(DiffkitError, match=r"not empty.*add resume=auto"):
+        run("out=a")
+    with pytest.raises(DiffkitError, match=r"resume=a goes on in its own folder: leave out=b out"):
+        run("resume=a", "out=b")
 
 
 def test_auto_begins_anew_what_was_killed_before_its_first_checkpoint(run: Run) -> None:
@@ -67,7 +73,7 @@ def test_other_folders_are_refused(run: Run) -> None:
     Path("full").mkdir()
     Path("full/file").touch()
     for more in ((), ("resume=auto",)):
-        with pytest.raises(DiffkitError, match=r"out=full is not empty.*resume=auto"):
+        with pytest.raises(DiffkitError, match=r"out=full is not empty: choose another folder, for it holds no run"):
             run("out=full", *more)
         with pytest.raises(DiffkitError, match="is a file"):
             run("out=full/file", *more)
