@@ -25,7 +25,8 @@ def print_help(verb: str, arguments: Sequence[str]) -> None:
         "\nEach choice has keys of its own: sampler.eta=0.5, guidance.cfg.scale=3. See them all with --cfg job.\n"
         "A part within a part: schedule=shifted schedule@schedule.base=linear schedule.base.steps=100.\n"
         "Flags are Hydra's: -m (a run for each value), --cfg job, --package KEY, --info [defaults|searchpath|...],\n"
-        "--config-dir DIR (presets of your own), -sc install=bash (completion); and --plugin FILE, --debug."
+        "--config-dir DIR (presets of your own), -sc install=bash (completion). "
+        f"Ours are {'--allow-change KEY, ' if verb == 'train' else ''}--plugin FILE, and --debug."
     )
 
 
