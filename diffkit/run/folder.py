@@ -94,7 +94,7 @@ class RunFolder:
             return folder
         found = sorted(p.parent.name for p in Path(root).glob("*/config.yaml") if p.parent.name != LAST)
         known = f"the newest runs in {root}/ are {', '.join(found[-3:])}" if found else f"there is none in {root}/ yet"
-        what = "holds no run (no config.yaml)" if path.is_dir() else "does not exist"
+        what = "holds no run (no config.yaml)" if path.is_dir() else "is a file" if path.exists() else "does not exist"
         raise DiffkitError(f"run {str(where)!r} {what}: {known}")
 
     def discard(self) -> None:
