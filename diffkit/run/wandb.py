@@ -4,8 +4,10 @@ import atexit
 import os
 import sys
 from collections.abc import Mapping
+from concurrent.futures import Future, wait
 from contextlib import suppress
-from threading import Thread
+from threading import Thread, Timer
+from time import monotonic
 from typing import Any, Literal
 from uuid import uuid4
 
@@ -20,6 +22,11 @@ from diffkit.run.wandb_parts import parts
 Mode = Literal["auto", "online", "offline", "disabled"]
 _TIMEOUT = 8.0
 """Seconds until a server that does not let a run begin is given up."""
+_ASK, _FINISH = 0.2, 0.7
+"""Of the wait: what a server gets to answer whether it takes an artifact, and what W&B gets to send what is left.
+
+W&B gives up by itself after that, with its file whole.
+"""
 
 
 class Wandb(Recorder):
@@ -80,9 +87,10 @@ class Wandb(Recorder):
     def close(self, status: int) -> None:
         """Finish the W&B run with the run's exit status."""
         atexit.unregister(self._abandon)
+        end = monotonic() + self._wait
         self._call(lambda: self._run.finish(exit_code=status))
         if not self._call.close(self._wait):
-            _end_process()
+            _end_process(status, end - monotonic())
 
     def _abandon(self) -> None:
         """Python exits, and nobody has closed this."""
@@ -133,6 +141,8 @@ class Wandb(Recorder):
                 silent=True,
                 console="off",
                 init_timeout=_TIMEOUT,
+                finish_timeout=_FINISH * self._wait,
+                finish_timeout_raises=True,
                 reinit="finish_previous",
                 disable_git=True,  # a remote's address may hold a token
             ),
@@ -157,7 +167,7 @@ class Wandb(Recorder):
             artifact = wandb.Artifact(f"{name}-{self._id}", content.kind)
             for file in sorted(content.path.iterdir()):
                 artifact.add_file(str(file))
-            self._run.log_artifact(artifact)
+            self._keep(artifact)
         elif isinstance(content, Pictures):
             pairs = zip(content.images, content.captions, strict=True)
             self._log({name: [wandb.Image(image, caption=text) for image, text in pairs]}, step)
@@ -167,6 +177,21 @@ class Wandb(Recorder):
             self._log({name: _histogram(content)}, step)
         else:
             self._log({name: wandb.Table(list(content.columns), _cells(content))}, step)
+
+    def _keep(self, artifact: Any) -> None:
+        """Log an artifact: W&B asks its server first, for minutes if need be, and nothing else would be done."""
+        asked: Future[None] = Future()
+
+        def ask() -> None:
+            try:
+                asked.set_result(self._run.log_artifact(artifact))
+            except Exception as error:
+                asked.set_exception(error)
+
+        Thread(target=ask, name="W&B's artifact", daemon=True).start()
+        if not wait([asked], _ASK * self._wait).done:
+            raise TimeoutError("its server does not answer")
+        asked.result()
 
 
 def _histogram(content: Histogram) -> Any:
@@ -182,22 +207,27 @@ def _cells(table: Table) -> list[list[Any]]:
     return [[wandb.Image(cell) if isinstance(cell, Image) else cell for cell in row] for row in table.rows]
 
 
-def _end_process() -> None:
-    """End W&B's own process, and with it the hooks by which Python would wait for it when it exits."""
-    ender = Thread(target=_kill, name="W&B's end", daemon=True)
+def _end_process(status: int = 1, seconds: float = 0.0) -> None:
+    """End W&B's own process, and with it the hooks by which Python would wait for it when it exits.
+
+    It may take so many seconds to write down what it holds of its runs, which end with that exit status.
+    """
+    ender = Thread(target=_end, args=(status, max(0.0, seconds)), name="W&B's end", daemon=True)
     ender.start()
-    ender.join(2)
+    ender.join(max(0.0, seconds) + 2)
 
 
-def _kill() -> None:
+def _end(status: int, seconds: float) -> None:
     import wandb
     from wandb.sdk.wandb_setup import singleton
 
     with suppress(Exception):
         connection = singleton()._connection
         if connection is not None and connection._proc is not None:
-            connection._proc._process.kill()
-        wandb.teardown()
+            killer = Timer(seconds, connection._proc._process.kill)
+            killer.daemon = True
+            killer.start()
+        wandb.teardown(status)
 
 
 def _ignore_folder() -> None:

@@ -365,7 +365,7 @@ def in_the_foreground(patch):  # type: ignore[no-untyped-def]
 def waits_for_ever(patch):  # type: ignore[no-untyped-def]
     from diffkit.run import wandb
 
-    patch.setattr(wandb, "_end_process", lambda: None)
+    patch.setattr(wandb, "_end_process", lambda *_: None)
 
 
 @mutation("W&B gets every step that is logged, twice or not", "W4", said="W&B has the steps")
