@@ -1,8 +1,9 @@
 """The contracts of data; and that no near-copies are on both sides of the split, pictures are right, notices kept."""
 
-import subprocess
 import sys
+from collections.abc import Callable
 from importlib import util
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -142,17 +143,31 @@ def test_a_missing_package_is_one_sentence_with_the_command(missing: str, monkey
     assert "\n" not in str(error.value)
 
 
-def test_the_preset_runs_and_the_licence_goes_with_what_it_makes(tmp_path: Path) -> None:
+@pytest.fixture
+def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    """The diffkit command in a folder of the test's own; gives its exit status."""
+    monkeypatch.chdir(tmp_path)
+    (script,) = entry_points(group="console_scripts", name="diffkit")
+
+    def call(*arguments: str) -> int:
+        monkeypatch.setattr(sys, "argv", ["diffkit", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            sys.exit(script.load()())
+        return int(ended.value.code or 0)
+
+    return call
+
+
+def test_the_preset_runs_and_the_licence_goes_with_what_it_makes(tmp_path: Path, command: Callable[..., int]) -> None:
     short = "data.resolution=8 data.batch_size=4 denoiser.width=8 trainer.max_steps=1 samples=2 metric=[] logger=[]"
-    train = ["train", "experiment=emoji", *short.split(), "grid.steps=2", "out=run"]
-    done = subprocess.run([sys.executable, "-m", "diffkit.cli", *train], cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    assert command("train", "experiment=emoji", *short.split(), "grid.steps=2", "out=run") == 0
     for config in ("config.yaml", "bundle/config.yaml"):
         assert LICENCE in " ".join((tmp_path / "run" / config).read_text(encoding="utf-8").split())
     assert (tmp_path / "run/samples/grid.png").is_file()
 
 
-def test_the_preset_of_latents_needs_an_autoencoder(tmp_path: Path) -> None:
-    check = [sys.executable, "-m", "diffkit.cli", "check", "--no-scan", "experiment=emoji_latent"]
-    done = subprocess.run(check, cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 2 and "train one on these data with task=autoencoder" in done.stderr
+def test_the_preset_of_latents_needs_an_autoencoder(
+    command: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command("check", "--no-scan", "experiment=emoji_latent") == 2
+    assert "train one on these data with task=autoencoder" in capsys.readouterr().err

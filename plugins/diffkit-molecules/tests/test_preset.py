@@ -1,7 +1,8 @@
 """The preset: it trains, and its model draws what any formula says; atoms of one element may change places."""
 
-import subprocess
 import sys
+from contextlib import chdir
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
@@ -15,9 +16,12 @@ from diffkit_molecules.data import LICENCE
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("preset")
     short = "data.batch_size=4 denoiser.width=8 denoiser.depth=1 trainer.max_steps=1 samples=2 metric=[] logger=[]"
-    train = ["train", "experiment=molecules", *short.split(), "grid.steps=2", "out=run"]
-    done = subprocess.run([sys.executable, "-m", "diffkit.cli", *train], cwd=folder, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    train = ["diffkit", "train", "experiment=molecules", *short.split(), "grid.steps=2", "out=run"]
+    (script,) = entry_points(group="console_scripts", name="diffkit")
+    with chdir(folder), pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as ended:
+        patch.setattr(sys, "argv", train)
+        sys.exit(script.load()())
+    assert not ended.value.code
     return folder / "run"
 
 
