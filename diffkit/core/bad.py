@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
-from diffkit.core.errors import DiffkitError
+from diffkit.core.errors import DiffkitError, RunFailed
 
 Policy = Literal["error", "skip"]
 """A bad row ends a run, or another one stands in for it."""
@@ -80,9 +80,12 @@ class BadSamples:
             self.known = {**before, **self.known}
         new = {place: fault for place, fault in self.known.items() if place not in self._listed}
         if new:
-            folder.mkdir(parents=True, exist_ok=True)
-            with path.open("a", encoding="utf-8") as file:
-                file.writelines(json.dumps({"file": place, "fault": fault}) + "\n" for place, fault in new.items())
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                with path.open("a", encoding="utf-8") as file:
+                    file.writelines(json.dumps({"file": place, "fault": fault}) + "\n" for place, fault in new.items())
+            except OSError as error:
+                raise RunFailed(f"cannot write {path}: {error.strerror or error}") from error
             self._listed |= set(new)
 
 

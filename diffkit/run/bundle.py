@@ -1,6 +1,5 @@
 """Bundles: a model to share, as weights and plain data. Loading one never runs code that it brings."""
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
@@ -20,7 +19,7 @@ from diffkit.core.data import DataSpec
 from diffkit.core.errors import DiffkitError
 from diffkit.core.model import DiffusionModel, Network
 from diffkit.run.fitting import misfits
-from diffkit.run.folder import RunFolder, write_yaml
+from diffkit.run.folder import RunFolder, write_bytes, write_yaml
 from diffkit.run.module import Task
 
 WEIGHTS = "model.safetensors"
@@ -54,14 +53,7 @@ def save(folder: Path, model: Network, config: dict[str, Any], spec: DataSpec) -
     if not isinstance(model, DiffusionModel):
         made["task"] = config["task"]["_part_"]  # which knows what it trained
     shared = {name: value for name, value in config.items() if name not in (*_LOCAL, "diffkit")}
-    temporary = folder / f".{WEIGHTS}-{os.getpid()}"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(weights)
-        os.replace(temporary, folder / WEIGHTS)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise DiffkitError(f"cannot write the bundle in {folder}: {error.strerror or error}") from error
+    write_bytes(folder / WEIGHTS, weights)
     write_yaml(folder / CONFIG, shared | {"diffkit": made})
 
 

@@ -51,7 +51,6 @@ def draw(
     columns = showcase(data, sampling.reads(model), rows)
     x = generate(model, data.spec, sampling, columns, range(rows), seed)
     arrays = {name: as_array(column) for name, column in columns.items()}
-    folder.samples.mkdir(parents=True, exist_ok=True)
     ids = np.arange(rows)
     own = {"x": x.numpy(), "id": ids, "seed": np.full_like(ids, seed)}
     write_npz(folder.samples / "samples.npz", {**arrays, **own, **described(data.spec)})
@@ -87,7 +86,6 @@ def _table(data: Data, x: Tensor, captions: Sequence[str], told: Batch) -> Table
 def keep_pictures(loggers: Sequence[Logger], folder: RunFolder, drawn: Mapping[str, Any], step: int) -> None:
     """Write the pictures of a task that draws no samples, and give them to the loggers."""
     for name, picture in drawn.items():
-        folder.samples.mkdir(parents=True, exist_ok=True)
         pictures.save(picture, folder.samples / f"{name}.png")
         log(loggers, name, Pictures([picture], ["of the averaged weights"]), step)
 

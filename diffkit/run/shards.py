@@ -105,6 +105,7 @@ def write_npz(path: Path, columns: Columns) -> None:
     """Write columns so that a reader, or a crash, sees the old file or the new one, never a part."""
     temporary = path.with_name(f".{path.name}-{os.getpid()}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
             np.savez(file, allow_pickle=False, **columns)
             file.flush()

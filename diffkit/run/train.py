@@ -85,9 +85,9 @@ def train(cfg: DictConfig, overrides: Sequence[str] = ()) -> Path:
 def _run(job: Job) -> None:
     """Train and draw, and say in the folder what became of it."""
     end = Status("finished", 0)
-    if rank() == 0:
-        Status("running").write(job.folder.path)
     try:
+        if rank() == 0:
+            Status("running").write(job.folder.path)
         with job.signals.stopping(lambda: _where(job.folder)):
             _fit(job)
             _close(job)

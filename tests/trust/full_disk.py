@@ -25,10 +25,13 @@ AT = 3
     fault="disk full during a save; $TMPDIR on the same and another disk",
     required="previous checkpoint intact and loadable, exit 3 naming the path and bytes needed, temp file removed",
     bare="previous checkpoint destroyed 10/10 where $TMPDIR is elsewhere, 0/10 on the same disk",
-    full=2 * 20,
-    small=1,
+    full=3 + 2 * 20,
+    small=3,
 )
 def full_disk(trial: Trial) -> None:
+    if trial.number in (1, 2):
+        _full_at(trial, ("samples", "bundle")[trial.number - 1])
+        return
     wide = () if trial.number == 0 else WIDE
     more = ("callbacks.figures.every=1",) if trial.number % 4 < 2 else ()
     with _disk(trial.folder / "disk", "4m" if not wide else "140m") as disk, chdir(trial.folder):
@@ -49,6 +52,51 @@ def full_disk(trial: Trial) -> None:
         expect(status == 0, f"not resumed: status {status}: {said}")
 
 
+def _full_at(trial: Trial, what: str) -> None:
+    """The disk is full before what a continued run writes at its end: that of its first end stays."""
+    more = ("samples=2", "preview_every=1")
+    with _disk(trial.folder / "disk", "8m") as disk, chdir(trial.folder):
+        folder = Path("disk/run")
+        status, said = run(f"out={folder}", "trainer.max_steps=2", *more)
+        expect(status == 0, said)
+        before = {file: file.read_bytes() for file in (folder / what).iterdir()}
+        words = ("resume=disk/run", "trainer.max_steps=3")
+        try:
+            status, said = run(*words, inject=f"trust.full_disk:full_before {disk} {what}")
+        except OSError as error:
+            status, said = 3, f"{type(error).__name__}: {error}"
+        expect(status == 3, f"status {status}: {said}")
+        expect(f"cannot write {folder / what}" in said, f"the path is not in: {said}")
+        for file, content in before.items():
+            expect(file.is_file() and (file.read_bytes() == content), f"{file} was changed")
+        left = [file.name for file in folder.rglob(".*") if file.name != ".lock"]
+        expect(not left, f"left behind: {left}")
+        resumable(folder, 3)
+        (disk / "hog").unlink()
+        status, said = run(*words)
+        expect(status == 0, f"not resumed: status {status}: {said}")
+
+
+def full_before(patch, disk: str, what: str) -> None:  # type: ignore[no-untyped-def]
+    """Another process fills the disk before the bundle, or the samples, are written at the end."""
+    from diffkit.run import bundle, closing
+
+    owner, name = {"bundle": (bundle, "save"), "samples": (closing, "draw")}[what]
+    write = getattr(owner, name)
+
+    def full(*arguments):  # type: ignore[no-untyped-def]
+        _fill(Path(disk), 0)
+        return write(*arguments)
+
+    patch.setattr(owner, name, full)
+
+
+def _fill(disk: Path, room: int) -> None:
+    with suppress(OSError), (disk / "hog").open("ab") as file:
+        free = os.statvfs(disk)
+        os.posix_fallocate(file.fileno(), file.tell(), max(free.f_bavail * free.f_bsize - room, 1))
+
+
 def hogged(patch, disk: str) -> None:  # type: ignore[no-untyped-def]
     """Another process fills the disk: before a checkpoint is written, and while it is copied; half of one has room."""
     from diffkit.run.callbacks import Saving
@@ -56,10 +104,7 @@ def hogged(patch, disk: str) -> None:  # type: ignore[no-untyped-def]
     save, send = Saving._save, os.sendfile
 
     def fill() -> None:
-        room = next(Path(disk).rglob("last.ckpt")).stat().st_size // 2
-        with suppress(OSError), Path(disk, "hog").open("ab") as file:
-            free = os.statvfs(disk)
-            os.posix_fallocate(file.fileno(), file.tell(), max(free.f_bavail * free.f_bsize - room, 1))
+        _fill(Path(disk), next(Path(disk).rglob("last.ckpt")).stat().st_size // 2)
 
     def full(self, trainer, task, name):  # type: ignore[no-untyped-def]
         if task.updates == AT:
@@ -149,6 +194,17 @@ def lightnings_writer(patch):  # type: ignore[no-untyped-def]
     from trust.killing import lightnings_writer as write
 
     write(patch)
+
+
+@mutation("the bundle is written onto the one before it", "R3", said="the path is not in: OSError")
+def written_over(patch):  # type: ignore[no-untyped-def]
+    from diffkit.run import bundle
+
+    def write(path, content):  # type: ignore[no-untyped-def]
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(content)
+
+    patch.setattr(bundle, "write_bytes", write)
 
 
 @mutation("that nothing can be written is passed over", "R4", said="a step was made")

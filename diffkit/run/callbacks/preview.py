@@ -56,7 +56,6 @@ class Preview(Callback):
         task.paused -= perf_counter()
         with suppress(Interrupt):
             for name, image in self._drawn(task).items():
-                self._folder.samples.mkdir(parents=True, exist_ok=True)
                 pictures.save(image, self._folder.samples / f"{name}.png")
                 log(trainer.loggers, name, Pictures([image], [f"after {task.updates} updates"]), task.updates)
         task.paused += perf_counter()

@@ -1,5 +1,7 @@
 """What is made of rows, on disk: once for each row, whoever asks for it, for as long as the row is what it was."""
 
+import os
+import sys
 from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from pathlib import Path
@@ -48,12 +50,21 @@ class Latents:
         size = self._rows * torch.Size(shape).numel()
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
+            _reserve(f"{self._path}.values", 4 * size)
+            _reserve(f"{self._path}.seals", 8 * self._rows)
             values = torch.from_file(f"{self._path}.values", shared=True, size=size, dtype=torch.float32)
             seals = torch.from_file(f"{self._path}.seals", shared=True, size=self._rows, dtype=torch.int64)
         except (OSError, RuntimeError) as error:
             raise DiffkitError(f"cannot write in {self._path.parent}: {error}; set DIFFKIT_CACHE") from error
         self._files = values.view(self._rows, *shape), seals
         return self._files
+
+
+def _reserve(path: str, size: int) -> None:
+    """Take the room on the disk now: later, a process that writes into its memory and finds none is killed."""
+    if sys.platform == "linux":
+        with open(path, "ab") as file:
+            os.posix_fallocate(file.fileno(), 0, size)
 
 
 def _seal(content: bytes, value: Tensor) -> int:

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.progress import track
 
 from diffkit.core.bad import BadSample
+from diffkit.core.errors import DiffkitError
 from diffkit.standard.data.shards.headers import ROW, UNREADABLE, Rows, fault, rows_of_tar
 from diffkit.standard.data.shards.names import remote
 from diffkit.standard.data.shards.store import Store, locked
@@ -114,11 +115,16 @@ def _mapped(path: Path) -> Rows | None:
 
 
 def _write(path: Path, parts: Iterator[Rows], rows: int) -> None:
+    """Put rows there; raises `DiffkitError` if that cannot be done."""
     half, head, digest = path.with_suffix(".half"), BytesIO(), sha256()
     np.lib.format.write_array_header_1_0(head, {"descr": ROW.descr, "fortran_order": False, "shape": (rows,)})
-    with half.open("wb") as file:
-        for piece in chain([head.getvalue()], (part.tobytes() for part in parts)):
-            file.write(piece)
-            digest.update(piece)
-        file.write(digest.digest())
-    os.replace(half, path)
+    try:
+        with half.open("wb") as file:
+            for piece in chain([head.getvalue()], (part.tobytes() for part in parts)):
+                file.write(piece)
+                digest.update(piece)
+            file.write(digest.digest())
+        os.replace(half, path)
+    except OSError as error:
+        half.unlink(missing_ok=True)
+        raise DiffkitError(f"cannot write in {path.parent}: {error.strerror or error}; set DIFFKIT_CACHE") from error
