@@ -277,20 +277,17 @@ def _mode() -> Literal["online", "offline", "disabled", "shared"]:
     chosen = os.environ.get("WANDB_MODE")
     if chosen in ("online", "offline", "disabled", "shared"):
         return chosen  # type: ignore[return-value]
-    return "online" if os.environ.get("WANDB_API_KEY") or _in_netrc() else "offline"
+    return "online" if os.environ.get("WANDB_API_KEY") or _logged_in() else "offline"
 
 
-def _in_netrc() -> bool:
-    from netrc import NetrcParseError, netrc
-    from pathlib import Path
-    from urllib.parse import urlparse
+def _logged_in() -> bool:
+    """Whether W&B finds a key for its server by itself: `wandb login` wrote it into the netrc file."""
+    import wandb
+    from wandb.sdk.lib.wbauth import read_netrc_auth
 
-    host = urlparse(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname or ""
-    files = [os.environ["NETRC"]] if "NETRC" in os.environ else ["~/.netrc", "~/_netrc"]
-    for file in files:
-        try:
-            if netrc(Path(file).expanduser()).authenticators(host):
-                return True
-        except (OSError, NetrcParseError):
-            continue
-    return False
+    _ignore_folder()
+    settings = wandb.setup(wandb.Settings(silent=True)).settings
+    try:
+        return bool(settings.api_key or read_netrc_auth(host=settings.base_url))
+    except wandb.errors.AuthenticationError:
+        return True  # there is one, which the server will not take: that is told
