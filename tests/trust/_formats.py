@@ -72,7 +72,7 @@ def seal(path: Path, step: int) -> None:
     from diffkit.run import checkpoint
 
     content = path.read_bytes()[:-2]
-    path.write_bytes(content + checkpoint._mark(sha256(content), step))
+    path.write_bytes(content + checkpoint._mark("sha256", sha256(content), step))
 
 
 class Gone(Exception):

@@ -86,7 +86,7 @@ def flipped(trial: Trial) -> None:
         path = form.path(made)
         path.write_bytes(content)
         found = form.found(made)
-        expect(found is REFUSED or not differing(before, found), f"{form.name}, byte {place}: silently another")
+        expect(found is REFUSED or not differing(before, found), f"{path.name}, byte {place}: silently another")
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(whole)
 
