@@ -6,7 +6,7 @@ from typing import Any
 
 from lightning.pytorch.loggers import Logger
 
-from diffkit.compose.foreign import maker
+from diffkit.compose.foreign import instantiate, maker
 from diffkit.run.folder import RunFolder
 from diffkit.run.metrics_file import Csv
 from diffkit.run.records import Content, Recorder, RunInfo, log
@@ -25,7 +25,7 @@ def build_loggers(nodes: Mapping[str, Any], info: RunInfo) -> list[Logger]:
         make = maker(f"logger.{name}", node)
         ours = isinstance(make.func, type) and issubclass(make.func, Recorder)
         beside = {} if ours or "save_dir" in node else {"save_dir": str(info.folder.path)}
-        loggers.append(make(info=info) if ours else make(**beside))
+        loggers.append(make(info=info) if ours else instantiate(f"logger.{name}", node, **beside))
     return loggers
 
 

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from diffkit import DiffkitError
 from diffkit.run.folder import RunFolder
-from diffkit.run.logging import Csv
+from diffkit.run.logging import Csv, build_loggers
 from diffkit.run.records import Histogram, RunInfo
 
 
@@ -88,3 +89,9 @@ def test_lines_that_cannot_be_written_are_written_later(
     monkeypatch.setattr(Path, "open", real)
     csv.close(0)
     assert lines(tmp_path) == ["step,a", "10,1.0", "20,2.0", "30,2.0"]
+
+
+def test_a_logger_of_lightnings_that_refuses_is_named(tmp_path: Path) -> None:
+    nodes = {"other": {"_target_": "lightning.pytorch.loggers.CSVLogger", "nosuch": 1}}
+    with pytest.raises(DiffkitError, match=r"logger\.other .*CSVLogger\) could not be built: .*'nosuch'"):
+        build_loggers(nodes, RunInfo(RunFolder(tmp_path), "test", {}))
