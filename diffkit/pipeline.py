@@ -56,6 +56,10 @@ class Pipeline:
 
     saved: Saved
 
+    def __repr__(self) -> str:
+        """Where it is from: a notebook shows this, and its weights and choices would be pages."""
+        return f"Pipeline({str(self.saved.folder)!r})"
+
     @property
     def model(self) -> DiffusionModel:
         """The model, in evaluation mode: move it to another device or precision with `.to`."""
