@@ -1,12 +1,13 @@
 """Combinations of parts on tiny networks: whatever fits together trains and samples, the rest is refused."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import combinations, product
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from diffkit.compose.build import build_model, diffused, part
 from diffkit.compose.registry import registry
@@ -119,22 +120,27 @@ def train(choice: Choice) -> Trained:
     Raises `DiffkitError` where the parts do not fit each other, and `AssertionError` for a loss that is not finite.
     """
     made = fit(choice)
-    model, spec, batch = made.model, made.spec, made.batch
-    density, weighting = (
-        part(kind, tiny(kind, choice[kind]), schedule=model.schedule) for kind in ("density", "weighting")
-    )
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    optimizer = torch.optim.AdamW(made.model.parameters(), lr=1e-3)
     for step in range(2):
-        stream = generator("combination", step)
-        u = (torch.rand(4, generator=stream, dtype=torch.float64) + torch.arange(4)) / 4
-        eps = torch.randn(model.codec.encode(batch["x"]).shape, generator=stream)
-        keep = torch.tensor([True, True, False, True]).expand(len(model.conditioners.parts), 4)
-        loss = model.loss(batch, density(model.schedule, u), eps, weighting, keep)[0].mean()
+        loss = loss_of(made, choice, step)
         require(bool(torch.isfinite(loss)), dict(choice), f"the loss is {loss.item()} in step {step + 1}")
         optimizer.zero_grad()
         torch.autograd.backward(loss)
         optimizer.step()
-    return Trained(model.eval(), spec, batch)
+    return replace(made, model=made.model.eval())
+
+
+def loss_of(made: Trained, choice: Choice, step: int = 0) -> Tensor:
+    """The loss of a model in a step; raises `DiffkitError` where what the data hold does not fit the parts."""
+    model, batch = made.model, made.batch
+    density, weighting = (
+        part(kind, tiny(kind, choice[kind]), schedule=model.schedule) for kind in ("density", "weighting")
+    )
+    stream = generator("combination", step)
+    u = (torch.rand(4, generator=stream, dtype=torch.float64) + torch.arange(4)) / 4
+    eps = torch.randn(model.codec.encode(batch["x"]).shape, generator=stream)
+    keep = torch.tensor([True, True, False, True]).expand(len(model.conditioners.parts), 4)
+    return model.loss(batch, density(model.schedule, u), eps, weighting, keep)[0].mean()
 
 
 def _rough(kind: str, name: str) -> dict[str, float]:
