@@ -66,7 +66,7 @@ class Row:
     trial: Callable[[Trial], None]
 
     def run(self, trials: int | Iterable[int], stop_early: bool = False) -> Outcome:
-        """Make that many trials, or those of these numbers; `stop_early` ends at the first that fails or cannot be made."""
+        """Make that many trials, or those of these numbers; `stop_early` ends at one that fails, or cannot be made."""
         outcome, start = Outcome(), perf_counter()
         for number in range(trials) if isinstance(trials, int) else trials:
             with _folder() as folder:

@@ -13,7 +13,7 @@ CASES = [(mutation, id) for mutation in mutations() for id in mutation.rows]
 def test_a_mutation_is_noticed(mutation: Mutation, id: str) -> None:
     row = by_id(id)
     with injected(mutation.injection):
-        outcome = row.run(row.small, stop_early=True)
+        outcome = row.run(mutation.trials or row.small, stop_early=True)
     if outcome.missing and not outcome.failures:
         pytest.skip(outcome.missing)
     assert outcome.failures, f"{row.id} holds although {mutation.what}"
