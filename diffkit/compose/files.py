@@ -74,4 +74,7 @@ def _leaves(node: Any, place: str) -> Iterator[tuple[str, Any]]:
 def _refuse_resolver(where: str, key: str, value: Any) -> None:
     """A file may refer to other keys; a resolver looks at this machine."""
     if isinstance(value, str) and "${" in _REFERENCE.sub("", value):
-        raise DiffkitError(f"{where} has {key}={value:.60}: a file refers to other keys alone, as ${{seed}}.")
+        raise DiffkitError(
+            f"{where} has {key}={value:.60}: a preset may read another key, ${{key}}, and nothing of this machine:"
+            f" write the value there, or give {key}=... on the command line."
+        )

@@ -120,7 +120,7 @@ def resolvers(trial: Trial) -> None:
         said = _said(lambda: read(trial.folder, content))
     if read is not _prompts:
         expect(said, "it was not refused")
-        why = "refers to other keys alone" if read is _preset else "has an interpolation"
+        why = "nothing of this machine" if read is _preset else "has an interpolation"
         expect(why in str(said), f"it was refused otherwise: {said}")
     expect(CANARY not in (said or ""), f"it was said: {said}")
     _nowhere(trial.folder, CANARY)
