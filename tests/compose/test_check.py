@@ -65,9 +65,9 @@ def test_the_preset_of_a_sweep_sweeps_over_what_there_is() -> None:
     sweep = yaml.safe_load((config_dir() / "sweep.yaml").read_text())
     program, verb, *fixed, arguments = sweep["command"]
     assert (program, verb, arguments) == ("diffkit", "train", "${args_no_hyphens}")
-    for key, choice in sweep["parameters"].items():
-        for value in choice.get("values", [choice.get("min"), choice.get("max")]):
-            refuse_misfits(compose([*fixed, f"{key}={value}"]))
+    choices = [(key, c.get("values", [c.get("min"), c.get("max")])) for key, c in sweep["parameters"].items()]
+    for i in range(max(len(values) for _, values in choices)):
+        refuse_misfits(compose([*fixed, *(f"{key}={values[i % len(values)]}" for key, values in choices)]))
 
 
 def test_nothing_is_computed_for_the_check() -> None:

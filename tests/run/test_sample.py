@@ -131,7 +131,8 @@ def test_two_devices_continue_what_one_began_and_end_with_the_same_bytes(run, wh
     interrupted(run, tmp_path, monkeypatch, batches=1)
     script = tmp_path / "two.py"
     script.write_text(
-        "import sys\nfrom pathlib import Path\nimport small\nfrom diffkit.run.sample import sample\n"
+        "import sys\nfrom pathlib import Path\nimport pytest\nimport small\nfrom diffkit.run.sample import sample\n"
+        "from trust.devices import forked\nforked(pytest.MonkeyPatch())\n"
         "trainer = {'_target_': 'lightning.pytorch.Trainer', 'accelerator': 'cpu', 'devices': 2, 'strategy': 'ddp'}\n"
         "values = dict(prompt=['a three', 'four'], n=5, batch_size=3, seed=7, out=sys.argv[2], trainer=trainer)\n"
         "sample(small.asked(Path(sys.argv[1]), **values))\n"

@@ -2,6 +2,7 @@
 
 import json
 import os
+import runpy
 import signal
 import subprocess
 import sys
@@ -166,7 +167,7 @@ def _note(pid: str, at: str = "") -> None:
 
 
 class Fork(subprocess.Popen):  # type: ignore[type-arg]
-    """A command of ours as a fork, which has loaded the slow libraries already."""
+    """A command of ours, or a script, as a fork, which has loaded the slow libraries already."""
 
     def _execute_child(self, args, *others):  # type: ignore[no-untyped-def]
         environment = others[5]
@@ -187,11 +188,13 @@ def _be_command() -> None:
 
     from trust.command import main
 
+    script = None if sys.modules["__main__"].__spec__ else sys.argv[0]
     GlobalHydra.instance().clear()
     rank_zero_only.rank = int(os.environ["LOCAL_RANK"])
     status = 1
     try:
-        main()
+        runpy.run_path(script, run_name="__main__") if script else main()
+        status = 0
     except SystemExit as done:
         status = done.code if isinstance(done.code, int) else 1
     except BaseException:
