@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 
+from trust import plugins_files
 from trust._formats import FORMATS, folder, refusal, seal
 from trust.command import diffkit, refused
 from trust.mutation import mutation
@@ -69,13 +70,8 @@ def _npz(file: Path, evil: Evil) -> None:
 def _tar(file: Path, evil: Evil) -> None:
     """As torch's oldest files, and as a shard with a pickle among its members."""
     with tarfile.open(file, "w") as tar:
-        for name in (
-            "storages",
-            "tensors",
-            "pickle",
-            "a.pkl",
-            *(f"{row}.{what}" for row in range(40) for what in ("pyd", "png")),
-        ):
+        rows = [f"{row}.{what}" for row in range(40) for what in ("pyd", "png")]
+        for name in ("storages", "tensors", "pickle", "a.pkl", *rows):
             info, content = tarfile.TarInfo(name), pickle.dumps(evil)
             info.size = len(content)
             tar.addfile(info, io.BytesIO(content))
@@ -185,6 +181,8 @@ def _commands(trial: Trial, content: bytes, mark: Path) -> None:
     """The same through the command: in a run's checkpoints, in its bundle, and as a path."""
     made = shutil.copytree(folder() / "run", trial.folder / "run")
     kind = trial.number // len(PAYLOADS) % 5
+    if kind == 4:
+        plugins_files.refused(trial.folder, content, mark)
     (trial.folder / "file.ckpt").write_bytes(content)
     places = {
         0: [made / "checkpoints" / f"{name}.ckpt" for name in ("last", "previous", "best")],

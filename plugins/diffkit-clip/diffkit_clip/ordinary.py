@@ -115,4 +115,5 @@ def _moments(folder: Path) -> tuple[Sequence[float], Sequence[float]]:
         said = json.loads((folder / "preprocessor_config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return MEAN, STD
-    return said.get("image_mean", MEAN), said.get("image_std", STD)
+    found = said if isinstance(said, dict) else {}
+    return found.get("image_mean", MEAN), found.get("image_std", STD)

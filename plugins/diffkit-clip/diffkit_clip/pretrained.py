@@ -80,7 +80,7 @@ class Pretrained:
 
         tensors: dict[str, Path] = {}
         for file in self._files():
-            with safe_open(file, "pt") as opened:
+            with self._explained(), safe_open(file, "pt") as opened:
                 tensors |= dict.fromkeys(opened.keys(), file)
 
         def read() -> Iterator[tuple[str, Tensor]]:
@@ -88,7 +88,8 @@ class Pretrained:
                 with safe_open(tensors[name], "pt") as opened:
                     yield name, opened.get_tensor(name)
 
-        return digest(read())
+        with self._explained():
+            return digest(read())
 
     def _files(self) -> list[Path]:
         """The files of weights, fetched from the hub if they are not here."""
