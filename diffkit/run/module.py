@@ -262,8 +262,7 @@ class Task(LightningModule, ABC):
         eps = torch.randn(len(x), *self.shape, generator=stream).to(x.device)
         t = self.density(self.model.schedule, u.to(x.device))
         losses, _ = self.losses(self.ema, batch, t, eps, None)
-        figures = {"loss": self._mean(losses, t), **self.held_out(self.ema, batch, eps)}
-        for name, value in figures.items():
+        for name, value in {"loss": self._mean(losses, t), **self.held_out(self.ema, batch, eps)}.items():
             self.log(f"val_{name}", value, batch_size=len(x), sync_dist=True, logger=False)
 
     def rate(self, update: int) -> float:
@@ -279,8 +278,8 @@ class Task(LightningModule, ABC):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take the counts up again; the data go on after the batches that were consumed."""
-        self.batches, self.updates = checkpoint["diffkit"]["batches"], checkpoint["diffkit"]["updates"]
-        self._at_update = self.batches
+        self.batches = self._at_update = checkpoint["diffkit"]["batches"]
+        self.updates = checkpoint["diffkit"]["updates"]
         data = self.trainer.datamodule  # type: ignore[attr-defined]
         if isinstance(data, Data):
             data.start = self.batches
