@@ -1,12 +1,12 @@
 """The registry as Hydra's config source: defaults, overrides, lists, presets, sweeps, and every wrong override."""
 
 import multiprocessing
-import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import forks
 import pytest
 import yaml
 from hydra.core.hydra_config import HydraConfig
@@ -83,12 +83,13 @@ def test_a_plugin_brings_presets(install: Install) -> None:
 
 def test_only_the_chosen_modules_are_imported() -> None:
     code = (
-        "import sys; from diffkit import compose; compose(['sampler=heun', 'denoiser=mlp', 'logger=[csv]']); "
+        "import sys; sys.modules['wandb'] = None  # cannot be imported\n"
+        "from diffkit import compose; compose(['sampler=heun', 'denoiser=mlp', 'logger=[csv]']); "
         "names = {'samplers.heun', 'samplers.ddim', 'denoisers.mlp', 'denoisers.unet', 'data.moons'}; "
-        "print(sorted(n for n in names if f'diffkit.standard.{n}' in sys.modules), 'wandb' in sys.modules)"
+        "print(sorted(n for n in names if f'diffkit.standard.{n}' in sys.modules))"
     )
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert out.strip() == "['denoisers.mlp', 'samplers.heun'] False"
+    done = forks.run(["-c", code])
+    assert done.stdout.strip() == "['denoisers.mlp', 'samplers.heun']", done.stderr
 
 
 REFUSED = {
@@ -100,32 +101,22 @@ REFUSED = {
     "seedd=1": "no key 'seedd': did you mean 'seed'",
     "+seedd=1": "no key 'seedd': did you mean 'seed'",
     "guidance.cgf.scale=1": "no key 'cgf' in guidance: did you mean 'cfg'",
-    "trainer.max_stepss=1": "did you mean 'max_steps'",
     "trainer.detect_anomaly=true": r"add it with \+trainer.detect_anomaly",
     "+trainer.detect_anomally=true": "did you mean 'detect_anomaly'",
     "experiment=nope": "'?nope'?",
     "grid.steps=abc": "grid.steps=abc is not allowed: grid.steps must be a whole number, at least 1",
     "grid.steps=0": "at least 1",
-    "grid.steps=2.5": "grid.steps=2.5 is not allowed",
     "guidance.cfg.scale=nan": "guidance.cfg.scale must be a finite number",
-    "guidance.cfg.scale=-1": "at least 0",
-    "sampler=ddim sampler.eta=inf": "sampler.eta must be a finite number",
     "denoiser.multipliers=[1,a]": "a list, each of which is",
-    "seed=-1": "seed must be a whole number, at least 0",
     "seed=null": "seed=null is not allowed",
     "compile=maybe": "compile must be true or false",
     "tags=a": "tags must be a list",
-    "condition_dropout=2": "at most 1",
     "condition_dropout=[0.1,nan]": "condition_dropout must be",
-    "optimizer.lr=fast": "optimizer.lr must be a finite number",
-    "optimizer.lr=nan": "optimizer.lr must be a finite number",
     "trainer.max_steps=1e3": "trainer.max_steps must be a whole number",
-    "grid=null": "grid is the name of one choice",
     "trainer=5": "trainer is the name of one choice",
     "sampler=[ddim,heun]": "sampler is the name of one choice",
     "guidance=null": "guidance is a list",
     "~grid": "grid is missing",
-    "~seed": "seed is missing",
     "~grid.steps": "grid.steps cannot be deleted",
     "seed=[1,": "cannot be read",
     "seed=${nope}": "seed: Interpolation key 'nope' not found",
