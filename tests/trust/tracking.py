@@ -3,19 +3,16 @@
 import csv
 import json
 import os
-import shutil
 import signal
 import socket
-import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import forks
 
+from trust._tracked import clock, ended_after, small_disk, until
 from trust.command import diffkit, start, tiny
 from trust.mutation import mutation
 from trust.row import Missing, Trial, expect, row
@@ -24,6 +21,8 @@ from trust.wandb_server import Server
 STEPS = 16
 LOGGED = ("loss", "lr")
 """The columns that a step has whenever it is computed; images per second are others when it is computed again."""
+ENOUGH = 40.0
+"""Seconds in which a run must have ended after its last step."""
 
 
 def run_of(*overrides: str, wait: float = 20.0) -> list[str]:
@@ -101,9 +100,9 @@ def away_at_the_start(trial: Trial) -> None:
             f"http://127.0.0.1:{silent.getsockname()[1]}", "", "http://127.0.0.1:9", "http://nowhere.invalid"
         ])  # fmt: skip
         env = nobody(trial, WANDB_MODE="online", **({"WANDB_API_KEY": "0" * 40, "WANDB_BASE_URL": url} if url else {}))
-        quick = ["trust.tracking:impatient"] if trial.number < 2 else []
-        arguments = run_of("out=run")
-        done = diffkit("train", *arguments, cwd=trial.folder, env=env, inject=["trust.tracking:clocked", *quick])
+        quick = ["trust._tracked:impatient"] if trial.number < 2 else []
+        arguments = run_of("out=run", wait=60)
+        done = diffkit("train", *arguments, cwd=trial.folder, env=env, inject=["trust._tracked:clocked", *quick])
     run, said = trial.folder / "run", done.stderr
     expect(done.returncode == 0, f"status {done.returncode}: {said[-1500:]}")
     begun, first, *_ = clock(trial)
@@ -128,7 +127,7 @@ def dies_or_hangs(trial: Trial) -> None:
         raise Missing("needs root for a full disk")
     small = trial.number < 2
     at = 4 if small else trial.random.randrange(2, STEPS - 1)
-    faults = ["trust.tracking:clocked 0.03", f"trust.tracking:fault {what} {at}"]
+    faults = ["trust._tracked:clocked 0.03", f"trust._tracked:fault {what} {at}"]
     with (
         small_disk(trial, what == "fill"),
         ended_after(trial),
@@ -137,7 +136,7 @@ def dies_or_hangs(trial: Trial) -> None:
         ) as running,
     ):
         until(lambda: len(clock(trial)) > STEPS or running.wait(0) is not None, "training stands still", 60)
-        status = running.wait(10 if small else 40)
+        status = running.wait(ENOUGH)
         ended = time.time()
     stamps = clock(trial)[1:]
     expect(status is not None, f"it has not ended after {ended - stamps[-1]:.0f} s")
@@ -165,8 +164,8 @@ def network_comes_back(trial: Trial) -> None:
     with Server() as server:
         server.down = when == "from the start"
         env = nobody(trial, **server.env)
-        pace = "trust.tracking:clocked " + ("0" if when == "from the start" else "0.1")
-        inject = [pace, *(["trust.tracking:impatient"] * server.down)]
+        pace = "trust._tracked:clocked " + ("0" if when == "from the start" else "0.1")
+        inject = [pace, *(["trust._tracked:impatient"] * server.down)]
         with start("train", *run_of("out=run"), cwd=trial.folder, env=env, inject=inject) as running:
             if when != "from the start":
                 until(lambda: len(clock(trial)) > 3 and server.runs, "the run never came online")
@@ -202,13 +201,16 @@ def resumed(trial: Trial) -> None:
     """Whether W&B had written down what it was given; after a kill it may not have."""
     cut = 7 if small else trial.random.randrange(5, STEPS - 1)  # there is a checkpoint of step 4
     end = trial.pick(["die", "die", "interrupt"])
-    faults = ["trust.tracking:clocked", f"trust.tracking:fault {end} {cut}"]
-    faults += ["trust.tracking:written_down"] * flushed
+    faults = ["trust._tracked:clocked", f"trust._tracked:fault {end} {cut}"]
+    faults += ["trust._tracked:written_down"] * flushed
     env, every = nobody(trial), "callbacks.saving.every=4"
     with start("train", *run_of("out=run", every), cwd=trial.folder, env=env, inject=faults) as running:
         status = running.wait(60)
-    expect(status == (-signal.SIGKILL if end == "die" else 130), f"status {status}: {running.said[-1500:]}")
-    done = diffkit("train", "resume=run", cwd=trial.folder, env=env, inject=["trust.tracking:clocked"])
+    expect(
+        status == (-signal.SIGKILL if end == "die" else 128 + signal.SIGTERM),
+        f"status {status}: {running.said[-1500:]}",
+    )
+    done = diffkit("train", "resume=run", cwd=trial.folder, env=env, inject=["trust._tracked:clocked"])
     expect(done.returncode == 0, f"status {done.returncode}: {done.stderr[-1500:]}")
     run = trial.folder / "run"
     expect(sorted(figures(run)) == [*range(1, STEPS + 1)], "metrics.csv is not complete")
@@ -220,128 +222,9 @@ def resumed(trial: Trial) -> None:
             agrees(next(iter(server.runs.values())).history, run)
 
 
-def clock(trial: Trial) -> list[float]:
-    """When the command began, and its steps ended."""
-    file = trial.folder / "stamps"
-    return [float(line) for line in file.read_text().splitlines()] if file.exists() else []
-
-
 def matches(trial: Trial, word: str) -> list[Path | str]:
     """A word of a command as a shell would fill it in."""
     return sorted(trial.folder.glob(word)) if "*" in word else [word]
-
-
-def until(done: Any, otherwise: str, seconds: float = 30) -> None:
-    """Return once that is so."""
-    end = time.monotonic() + seconds
-    while not done():
-        expect(time.monotonic() < end, otherwise)
-        time.sleep(0.02)
-
-
-@contextmanager
-def ended_after(trial: Trial) -> Iterator[None]:
-    """W&B's process, which may be stopped, is ended after this."""
-    try:
-        yield
-    finally:
-        with suppress(OSError, ValueError):
-            os.kill(int((trial.folder / "core").read_text()), signal.SIGKILL)
-
-
-@contextmanager
-def small_disk(trial: Trial, wanted: bool) -> Iterator[None]:
-    """A disk of 1 MiB for what W&B writes."""
-    place = trial.folder / "disk"
-    place.mkdir()
-    if wanted:
-        mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)]
-        if subprocess.run(mount, capture_output=True).returncode:
-            raise Missing("needs a tmpfs for a full disk")
-    try:
-        yield
-    finally:
-        if wanted:
-            subprocess.run(["umount", "-l", str(place)], check=True)
-
-
-def clocked(patch, pause="0"):  # type: ignore[no-untyped-def]
-    """Write down when each step ends, beside the run."""
-    from diffkit.run.callbacks import Figures
-
-    stamps, original = Path("stamps").resolve(), Figures.on_train_batch_end
-
-    def end(self, trainer, pl_module, outputs, batch, batch_idx):  # type: ignore[no-untyped-def]
-        original(self, trainer, pl_module, outputs, batch, batch_idx)
-        with stamps.open("a") as file:
-            print(time.time(), file=file)
-        time.sleep(float(pause))
-
-    stamps.write_text(f"{time.time()}\n")
-    patch.setattr(Figures, "on_train_batch_end", end)
-
-
-def impatient(patch):  # type: ignore[no-untyped-def]
-    """W&B's server is given up after half a second."""
-    from diffkit.run import wandb
-
-    patch.setattr(wandb, "_TIMEOUT", 0.5)
-
-
-def written_down(patch):  # type: ignore[no-untyped-def]
-    """At a kill W&B has what it was given, as it does every 15 seconds: its process is told that the run ends."""
-    patch.setattr("trust.tracking.FLUSHED", True)
-
-
-FLUSHED = False
-
-
-def fault(patch, what, step):  # type: ignore[no-untyped-def]
-    """At a step, once W&B has taken what there was: end or stop its process, fill its disk, or end the run."""
-    from diffkit.run.callbacks import Figures
-    from diffkit.run.wandb import Wandb
-
-    original = Figures.on_train_batch_end
-    if what == "fill":
-        begin = Wandb._init
-
-        def elsewhere(self, *args):  # type: ignore[no-untyped-def]
-            shutil.move(self._info.folder.wandb, "disk/wandb")
-            self._info.folder.wandb.symlink_to(Path("disk/wandb").resolve())
-            return begin(self, *args)
-
-        patch.setattr(Wandb, "_init", elsewhere)
-
-    def end(self, trainer, pl_module, outputs, batch, batch_idx):  # type: ignore[no-untyped-def]
-        original(self, trainer, pl_module, outputs, batch, batch_idx)
-        (ours,) = (logger for logger in trainer.loggers if isinstance(logger, Wandb))
-        if pl_module.updates in (1, int(step)):
-            until(lambda: ours._run is not None and ours._call._calls.empty(), "W&B did not begin")
-        if pl_module.updates == int(step):
-            _happen(what, ours)
-
-    patch.setattr(Figures, "on_train_batch_end", end)
-
-
-def _happen(what: str, ours: Any) -> None:
-    from wandb.sdk.wandb_setup import singleton
-
-    connection = singleton()._connection
-    assert connection is not None and connection._proc is not None
-    core = connection._proc._process.pid
-    Path("core").write_text(str(core))
-    if what in ("kill", "stop"):
-        os.kill(core, signal.SIGKILL if what == "kill" else signal.SIGSTOP)
-    elif what == "fill":
-        with Path("disk/hog").open("wb") as file, suppress(OSError):
-            file.write(bytes(1 << 21))
-    elif what == "interrupt":
-        os.kill(os.getpid(), signal.SIGINT)
-    else:
-        if FLUSHED:
-            ours._run.finish(exit_code=1)
-        os.kill(core, signal.SIGKILL)
-        os.kill(os.getpid(), signal.SIGKILL)
 
 
 @mutation("a W&B that cannot be reached leaves nothing behind", "W1", "W3", said="sync command")
@@ -354,28 +237,30 @@ def nothing_offline(patch):  # type: ignore[no-untyped-def]
     patch.setattr(Wandb, "_offline", give_up)
 
 
-@mutation("calls are made on the training thread", "W2", said="it has not ended")
+@mutation("calls are made on the training thread", "W2", said="it has not ended", trials=(0,))
 def in_the_foreground(patch):  # type: ignore[no-untyped-def]
     from diffkit.run.background import Background
 
+    patch.setattr("trust.tracking.ENOUGH", 2.0)
     patch.setattr(Background, "__call__", lambda self, call: call())
 
 
-@mutation("the end waits for W&B without a limit", "W2", said="it has not ended")
+@mutation("the end waits for W&B without a limit", "W2", said="it has not ended", trials=(0,))
 def waits_for_ever(patch):  # type: ignore[no-untyped-def]
     from diffkit.run import wandb
 
+    patch.setattr("trust.tracking.ENOUGH", 2.0)
     patch.setattr(wandb, "_end_process", lambda *_: None)
 
 
-@mutation("W&B gets every step that is logged, twice or not", "W4", said="W&B has the steps")
+@mutation("W&B gets every step that is logged, twice or not", "W4", said="W&B has the steps", trials=(0,))
 def every_step(patch):  # type: ignore[no-untyped-def]
     from diffkit.run.wandb import Wandb
 
     patch.setattr(Wandb, "_log", lambda self, values, step: self._run.log(values, step=step))
 
 
-@mutation("W&B is not told of the steps that it lacks", "W4", said="W&B has the steps")
+@mutation("W&B is not told of the steps that it lacks", "W4", said="W&B has the steps", trials=(1,))
 def no_steps_from_the_file(patch):  # type: ignore[no-untyped-def]
     from diffkit.run import wandb
 
