@@ -9,10 +9,14 @@ happens and shared out over the steps between: figures to `metrics.csv` and W&B 
 checkpoint every 500. What happens once a run (its lock, its status) is not in it, nor is W&B's own process.
 
 A save is `Checkpoints.save_checkpoint`: digest, sync, moved into place. The plain one is `torch.save` of the same
-content onto the same disk. They take turns; a ratio is the median over turns.
+content onto the same disk, as it comes and with a sync. They take turns; a ratio is the median over turns.
+
+    python benchmarks/safety.py saves              the saves and loads alone
 """
 
+import os
 import shutil
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -134,11 +138,19 @@ def content(megabytes: int) -> dict[str, Any]:
 
 
 def saving(megabytes: int, turns: int, folder: Path) -> list[tuple[float, ...]]:
-    """Wall and CPU seconds of a plain and a safe save, of a plain and a safe load, for each turn."""
+    """Wall and CPU seconds of a plain, a synced and a safe save, of a plain and a safe load, for each turn."""
     state, safe, rows = content(megabytes), Checkpoints(), []
     plain, ours = folder / "plain.pt", folder / "ours.ckpt"
+
+    def synced() -> None:
+        with plain.open("wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+
     calls = (
         lambda: torch.save(state, plain),
+        synced,
         lambda: safe.save_checkpoint(state, ours),
         lambda: torch.load(plain, weights_only=True),
         lambda: safe.load_checkpoint(ours),
@@ -154,13 +166,24 @@ def saving(megabytes: int, turns: int, folder: Path) -> list[tuple[float, ...]]:
 
 
 def main() -> None:
-    """Print both tables."""
+    """Print both tables, or the second."""
     torch.set_num_threads(1)
+    if sys.argv[1:] != ["saves"]:
+        trainings()
+    saves()
+
+
+def trainings() -> None:
+    """Print what a training step costs."""
     print("| training | ms a step without | each step | figures | checkpoints | all |\n|---|---|---|---|---|---|")
     for name, (overrides, steps) in CASES.items():
         bare, *parts = training(overrides, steps)
         shares = " | ".join(f"{share:+.2%}" for share in (*parts, sum(parts)))
         print(f"| {name} | {1e3 * bare:.1f} | {shares} |", flush=True)
+
+
+def saves() -> None:
+    """Print what a save and a load cost."""
     print("\n| MB | | plain, s | safe, s | ratio | plain, CPU s | safe, CPU s | ratio |")
     print("|---|---|---|---|---|---|---|---|")
     folder = Path(".safety")
@@ -168,10 +191,10 @@ def main() -> None:
     try:
         for megabytes, turns in ((40, 21), (270, 9)):
             rows = saving(megabytes, turns, folder)
-            for at, what in ((0, "save"), (4, "load")):
+            for plain, safe, what in ((0, 2, "save"), (1, 2, "save, both synced"), (3, 4, "load")):
                 cells = []
                 for clock in (0, 1):
-                    a, b = at + clock, at + 2 + clock
+                    a, b = 2 * plain + clock, 2 * safe + clock
                     ratio = median(row[b] / row[a] for row in rows)
                     cells += [f"{median(r[a] for r in rows):.3f}", f"{median(r[b] for r in rows):.3f}", f"{ratio:.2f}"]
                 print(f"| {megabytes} | {what} | {' | '.join(cells)} |", flush=True)
