@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from xxhash import xxh128
 
 from diffkit.core.errors import DiffkitError, RunFailed
+from diffkit.run.readers import postponed
 
 SUFFIX = ".ckpt"
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
@@ -58,7 +59,7 @@ class Checkpoints(CheckpointIO):
         self.busy = True
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with temporary.open("wb") as file:
+            with postponed(), temporary.open("wb") as file:
                 sealed = _Sealed(file)
                 torch.save(content, sealed)  # type: ignore[arg-type]
                 sealed.end(int(content.get("global_step", 0)))

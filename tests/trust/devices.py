@@ -92,7 +92,7 @@ def a_reader_ends(trial: Trial) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.new("L", (8, 8), 6 * number).save(path)
     fault = trial.pick(["killed", "memory"])
-    after = 80 if trial.number < 2 else trial.random.randrange(40, 200)
+    after = 80 if trial.number < 2 else trial.random.randrange(80, 140)  # after the first save, before the last batch
     with chdir(trial.folder):
         status, said, took = _read("out=run", inject=[f"trust.devices:reader {fault} {after}"])
         trial.figure("slowest end in s", took)
