@@ -54,10 +54,10 @@ def create(kind: str, name: str, **values: Any) -> Any:
     return part(kind, {"_part_": name, **{k: v for k, v in values.items() if k not in INJECTED}}, **given)
 
 
-def part(kind: str, node: Node, **injected: Any) -> Any:
+def part(kind: str, node: Node, beside: str = "", **injected: Any) -> Any:
     """Build one part from its node. Of `injected`, it is given what its constructor asks for by name.
 
-    Raises `DiffkitError` as `create` does.
+    Raises `DiffkitError` as `create` does; it names what the part is to stand `beside`, such as `data=moons`.
     """
     values = plain(node)
     entry = registry().entry(kind, part_name(kind, values))
@@ -73,7 +73,7 @@ def part(kind: str, node: Node, **injected: Any) -> Any:
     if lacking:
         raise DiffkitError(_lacking(entry, lacking))
     given = {name: injected[name] for name in wanted if name in injected}
-    with _explained(entry):
+    with _explained(entry, beside):
         return cls(**checked, **given)
 
 
@@ -137,15 +137,16 @@ def _lacking(entry: Entry, names: list[str]) -> str:
 
 
 @contextmanager
-def _explained(entry: Entry) -> Iterator[None]:
-    """Say which part it was that a constructor's error came from."""
+def _explained(entry: Entry, beside: str = "") -> Iterator[None]:
+    """Say which part it was that a constructor's error came from, and beside what it was to stand."""
+    what = f"The {entry} could not be built{beside and f' for {beside}'}"
     try:
         yield
     except DiffkitError as error:
-        raise type(error)(f"The {entry} could not be built: {error}") from error
+        raise type(error)(f"{what}: {error}") from error
     except Exception as error:
         cause = " ".join(str(error).split())
-        raise DiffkitError(f"The {entry} could not be built: {type(error).__name__}: {cause}") from error
+        raise DiffkitError(f"{what}: {type(error).__name__}: {cause}") from error
 
 
 def build_model(cfg: Node, spec: DataSpec, device: str = "cpu") -> DiffusionModel:
@@ -158,12 +159,13 @@ def build_model(cfg: Node, spec: DataSpec, device: str = "cpu") -> DiffusionMode
     with _explained(registry().entry("schedule", part_name("schedule", cfg["schedule"]))):
         schedule.span()  # it gives alpha and sigma at all
     prediction = part("prediction", cfg["prediction"], schedule=schedule)
+    data = str((cfg.get("data") or {}).get("_part_"))
     with torch.device(device):
-        codec: Codec = part("codec", cfg["codec"], shape=spec.shape, spec=spec)
+        codec: Codec = part("codec", cfg["codec"], f"data={data}", shape=spec.shape, spec=spec)
         shape = latent_shape(codec, spec)
         given = {"shape": shape, "classes": spec.conditions.get("label")}
-        nodes, data = many(cfg, "conditioner"), str((cfg.get("data") or {}).get("_part_"))
-        parts = [part("conditioner", node, **given) for node in nodes]
+        nodes = many(cfg, "conditioner")
+        parts = [part("conditioner", node, f"data={data}", **given) for node in nodes]
         for conditioner, node in zip(parts, nodes, strict=True):
             _refuse_missing_column(conditioner, node["_part_"], spec, data)
             if conditioner.key == "x" and conditioner.spec.spatial is not None and shape != tuple(spec.shape):
@@ -175,7 +177,8 @@ def build_model(cfg: Node, spec: DataSpec, device: str = "cpu") -> DiffusionMode
         conditioners = Conditioners(parts, size=shape[1:])
         learn_variance: bool = convert("learn_variance", cfg.get("learn_variance", False), bool)
         channels = (2 * shape[0], *shape[1:]) if learn_variance else shape
-        denoiser = part("denoiser", cfg["denoiser"], shape=channels, condition=conditioners.spec, schedule=schedule)
+        told = {"shape": channels, "condition": conditioners.spec, "schedule": schedule}
+        denoiser = part("denoiser", cfg["denoiser"], f"data={data}", **told)
     return DiffusionModel(denoiser, prediction, schedule, conditioners, codec, learn_variance)
 
 
@@ -241,7 +244,8 @@ def diffused(spec: DataSpec, codec: Codec) -> DataSpec:
 
 def build_metrics(cfg: Node, data: Data, seed: int) -> dict[str, Any]:
     """The metrics of a config by name."""
-    given = {"data": data, "seed": seed, "shape": data.spec.shape, "classes": data.spec.conditions.get("label")}
+    classes = data.spec.conditions.get("label")
+    given: dict[str, Any] = {"data": data, "seed": seed, "shape": data.spec.shape, "classes": classes}
     return {str(name): part("metric", node, **given) for name, node in (cfg["metric"] or {}).items()}
 
 
