@@ -82,7 +82,8 @@ def rotation(trial: Trial) -> None:
 def _killed(cwd: Path, temporary: Path, more: tuple[str, ...], fault: str, after: float | None) -> None:
     """Start the run or go on with it until it is killed: by the fault, or this long after its first new update."""
     Path(cwd, "done").write_text("")
-    choices = tiny("out=run", "resume=auto", "trainer.max_steps=100000", *more)
+    steps = 20 if after is None else 100_000  # one that is not killed ends by itself
+    choices = tiny("out=run", "resume=auto", f"trainer.max_steps={steps}", *more)
     with start("train", *choices, cwd=cwd, inject=[fault], env={"TMPDIR": str(temporary)}) as running:
         if after is not None:
             end = monotonic() + 600
@@ -193,6 +194,8 @@ def in_a_write(patch, number: str) -> None:  # type: ignore[no-untyped-def]
     """SIGKILL in the middle of writing a checkpoint, or of copying it to its place: the n-th time."""
     import torch
 
+    from diffkit.run.checkpoint import _Sealed
+
     tempfile.tempdir = None  # the environment's, which is not that of the process that was forked
     left = [int(number)]
     save, send = torch.save, os.sendfile
@@ -202,6 +205,9 @@ def in_a_write(patch, number: str) -> None:  # type: ignore[no-untyped-def]
         return left[0] == 0
 
     def saved(content, file, *rest):  # type: ignore[no-untyped-def]
+        if isinstance(file, _Sealed) and due():
+            file.write(bytes(1 << 21))
+            os.kill(os.getpid(), signal.SIGKILL)
         save(content, file, *rest)
         if isinstance(file, str | Path) and due():
             os.truncate(file, os.path.getsize(file) // 2)
