@@ -51,7 +51,7 @@ def run(
     `env` is added to the environment. `packages` is the site-packages of an environment of its own; `joined` puts the
     error output among the output.
     """
-    given = {**os.environ, "OMP_NUM_THREADS": "1", **(env or {})}
+    given = {**_environment(), **(env or {})}
     if sys.platform == "win32":
         given["PYTHONPATH"] = os.pathsep.join(filter(None, [given.get("PYTHONPATH"), packages and str(packages)]))
         return subprocess.run(
@@ -103,12 +103,17 @@ class Running:
 
 def start(argv: Sequence[str | Path], cwd: Path, env: Mapping[str, str] | None = None) -> Running:
     """What `python *argv` does, going on in a session of its own; what it says is in files in `cwd`."""
-    given = {**os.environ, "OMP_NUM_THREADS": "1", **(env or {})}
+    given = {**_environment(), **(env or {})}
     out, err = (Path(tempfile.mkstemp(prefix=f".{name}-", dir=cwd)[1]) for name in ("out", "err"))
     order = {"argv": list(map(str, argv)), "cwd": str(cwd), "env": given, "packages": None}
     pid = _ask({**order, "out": str(out), "err": str(err), "goes_on": True})
     assert pid is not None
     return Running(pid, out, err)
+
+
+def _environment() -> dict[str, str]:
+    """This process's; a W&B that it has started serves no other, as it would end with that one."""
+    return {**{name: value for name, value in os.environ.items() if name != "WANDB_SERVICE"}, "OMP_NUM_THREADS": "1"}
 
 
 @cache

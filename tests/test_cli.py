@@ -124,9 +124,10 @@ def test_a_broken_plugin_costs_one_line(diffkit, install: Install) -> None:  # t
 
 
 def test_check_prints_the_report_also_with_a_plugin_of_one_file(diffkit, install: Install) -> None:  # type: ignore[no-untyped-def]
-    Path("mine.py").write_text("import diffkit\n" + SAMPLER + entry("sampler=mine=x").replace("'x'", "Still"))
-    status, out, _ = diffkit("check", "--plugin", "./mine.py", "sampler=mine", "sampler.pace=2", "denoiser=mlp")
-    assert status == 0 and "pace=2.0" in out and "mine.py" in out and "parameters" in out
+    still = SAMPLER.replace("yield from ()", "yield diffkit.core.State(1, 0.0, x, x)")
+    Path("mine.py").write_text("import diffkit\n" + still + entry("sampler=mine=x").replace("'x'", "Still"))
+    status, out, error = diffkit("check", "--plugin", "./mine.py", "sampler=mine", "sampler.pace=2", "denoiser=mlp")
+    assert not error and status == 0 and "pace=2.0" in out and "mine.py" in out and "parameters" in out
 
 
 def test_the_help_of_a_verb_lists_every_group_and_option(diffkit, install: Install) -> None:  # type: ignore[no-untyped-def]

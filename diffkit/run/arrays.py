@@ -23,11 +23,15 @@ def read_npz(path: Path) -> dict[str, NDArray[Any]]:
         with path.open("rb") as raw, ZipFile(raw) as archive:
             _check(archive, path.stat().st_size)
         with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
+            found = {name: file[name] for name in file.files}
     except OSError:
         raise
     except (*DAMAGED, MemoryError) as error:
         raise ValueError(" ".join(str(error).split()) or type(error).__name__) from error
+    for name, value in found.items():
+        if not isinstance(value, np.ndarray):  # numpy gives the bytes of what is none
+            raise ValueError(f"its entry {name!r} is no array")
+    return found
 
 
 def read_npy(path: Path) -> NDArray[Any]:

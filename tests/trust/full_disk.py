@@ -196,7 +196,7 @@ def lightnings_writer(patch):  # type: ignore[no-untyped-def]
     write(patch)
 
 
-@mutation("the bundle is written onto the one before it", "R3", said="the path is not in: OSError")
+@mutation("the bundle is written onto the one before it", "R3", said="was changed")
 def written_over(patch):  # type: ignore[no-untyped-def]
     from diffkit.run import bundle
 

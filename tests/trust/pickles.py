@@ -284,7 +284,7 @@ def trusting_torch(patch):  # type: ignore[no-untyped-def]
     patch.setattr(torch, "load", lambda *a, **keys: load(*a, **{**keys, "weights_only": False}))
 
 
-@mutation("numpy.load is told that it may run what it finds", "S1", said="_npy ran")
+@mutation("numpy.load is told that it may run what it finds", "S1", said=" ran")
 def trusting_numpy(patch):  # type: ignore[no-untyped-def]
     load = np.load
     patch.setattr(np, "load", lambda *a, **keys: load(*a, **{**keys, "allow_pickle": True}))
@@ -293,4 +293,5 @@ def trusting_numpy(patch):  # type: ignore[no-untyped-def]
 @mutation("torch.load is told nothing, so that the environment decides", "S2", said="_sealed ran")
 def untold(patch):  # type: ignore[no-untyped-def]
     load = torch.load
+    patch.setattr("warnings.warn", lambda *_, **__: None)  # that the environment decides
     patch.setattr(torch, "load", lambda *a, weights_only=None, **keys: load(*a, **keys))
