@@ -41,9 +41,9 @@ def test_what_a_page_says_that_a_constructor_is_given_is_what_a_run_gives(
     given: dict[str, set[str]] = {}
     part = build.part
 
-    def noted(kind: str, node: Any, **injected: Any) -> Any:
+    def noted(kind: str, node: Any, beside: str = "", **injected: Any) -> Any:
         given[kind] = set(injected)
-        return part(kind, node, **injected)
+        return part(kind, node, beside, **injected)
 
     monkeypatch.setattr(build, "part", noted)
     monkeypatch.setattr(check, "part", noted)

@@ -6,7 +6,7 @@ import socket
 import time
 from contextlib import ExitStack, chdir
 from pathlib import Path
-from threading import Barrier, Thread
+from threading import Barrier, BrokenBarrierError, Thread
 from time import monotonic, sleep
 
 from forks import Running
@@ -99,6 +99,7 @@ def started_together(trial: Trial) -> None:
 
 
 def _claimed_together() -> list[Path]:
+    from diffkit.core.errors import DiffkitError
     from diffkit.run.claim import claimed
 
     folders: list[Path] = []
@@ -106,9 +107,12 @@ def _claimed_together() -> list[Path]:
 
     def claim() -> None:
         all_there.wait()
-        with claimed({"resume": None, "out": None, "name": "moons"}) as place:
-            folders.append(place.folder.path)
-            all_done.wait(10)
+        try:
+            with claimed({"resume": None, "out": None, "name": "moons"}) as place:
+                folders.append(place.folder.path)
+                all_done.wait(60)
+        except (DiffkitError, BrokenBarrierError):  # one of them was refused: the others need not wait for it
+            all_done.abort()
 
     threads = [Thread(target=claim) for _ in range(4)]
     for thread in threads:
